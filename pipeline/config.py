@@ -1,0 +1,293 @@
+"""What a run is told: YAML and dotted overrides in, frozen models out.
+
+Unknown keys are refused with the nearest known one. Knows the shape of a config, and nothing of
+the models and files that it names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.placement import DtypeName
+from scrutable.pipeline.records import Split
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # stands in file names
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """A language model: a known name, a local path or a hub id, and how to run it."""
+
+    model: str
+    device: str = "auto"
+    dtype: DtypeName = "auto"
+    batch_size: PositiveInt = 16  # prompts, or for a subject windows, in one forward pass
+
+
+class SubjectConfig(ModelConfig):
+    """The model that is explained."""
+
+    kind: Literal["neuron"] = "neuron"
+    signs: Literal["both", "pos"] = "both"
+    batch_size: PositiveInt = 32
+
+
+class CorpusConfig(Section):
+    """The text, how it is cut into windows, and how documents are split."""
+
+    source: str
+    text_field: str = "text"  # JSONL and parquet
+    id_field: str = "id"
+    max_tokens: PositiveInt = 100_000  # stop after the document that reaches this many subject tokens
+    max_document_tokens: PositiveInt = 4_000  # longer documents are cut, so that none dominates
+    window: PositiveInt = 64  # tokens
+    skip: Annotated[int, Field(ge=0)] = 4  # first tokens of a window: attention sinks, not scored
+    splits: dict[Split, Share] = {"explain": 0.5, "calibrate": 0.15, "test": 0.35}
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.7  # Jaccard similarity of 5-grams
+
+    @model_validator(mode="after")
+    def _check(self) -> CorpusConfig:
+        if self.skip >= self.window:
+            raise ValueError(f"skip ({self.skip}) must be smaller than window ({self.window})")
+        if (
+            set(self.splits) != {"explain", "calibrate", "test"}
+            or abs(sum(self.splits.values()) - 1) > 1e-6
+        ):
+            raise ValueError("splits needs explain, calibrate and test, with shares that sum to 1")
+        return self
+
+
+class UnitsConfig(Section):
+    """Which units are explained: a random sample, spread evenly over layers, or a list."""
+
+    sample: PositiveInt = 60
+    layers: tuple[int, ...] = ()  # empty: all
+    ids: tuple[str, ...] = ()  # if given, exactly these
+
+
+class SamplesConfig(Section):
+    """How many windows of each unit are kept: the strongest, and at random in each of 8 strata."""
+
+    top: dict[Split, PositiveInt] = {"explain": 10, "calibrate": 2, "test": 5}
+    per_stratum: dict[Split, PositiveInt] = {"explain": 4, "calibrate": 1, "test": 3}
+    pilot: PositiveInt = 256  # windows from which the strata are cut
+
+    @model_validator(mode="after")
+    def _check(self) -> SamplesConfig:
+        for name in ("top", "per_stratum"):
+            if set(getattr(self, name)) != {"explain", "calibrate", "test"}:
+                raise ValueError(f"{name} needs explain, calibrate and test")
+        return self
+
+
+class LlmExplainer(ModelConfig):
+    """A language model writes the explanation."""
+
+    kind: Literal["llm"] = "llm"
+    prompt: str = "explain_completion"
+    excerpts: PositiveInt = 8  # strongest excerpts shown
+    highlight: Share = 0.5  # tokens above this share of the excerpt's maximum are marked
+    max_tokens: PositiveInt = 32
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+
+
+class TemplateExplainer(Section):
+    """Twenty readable lines of code list the highlighted words."""
+
+    kind: Literal["template"] = "template"
+    excerpts: PositiveInt = 8
+    highlight: Share = 0.5
+    words: PositiveInt = 6
+
+
+class TableExplainer(Section):
+    """The mean activation of each token of the explain excerpts."""
+
+    kind: Literal["table"] = "table"
+
+
+class ProgramExplainer(Section):
+    """The best short program over readable token features."""
+
+    kind: Literal["program"] = "program"
+    max_terms: PositiveInt = 4
+
+
+ExplainerConfig = Annotated[
+    LlmExplainer | TemplateExplainer | TableExplainer | ProgramExplainer, Field(discriminator="kind")
+]
+
+
+class PromptedSimulator(ModelConfig):
+    """A language model reads the explanation and the text, and label probabilities are read from it."""
+
+    kind: Literal["prompted"] = "prompted"
+    prompt: str = "simulate_marks"
+
+
+class TableSimulator(Section):
+    """Looks tokens up in a token table."""
+
+    kind: Literal["table"] = "table"
+
+
+class ProgramSimulator(Section):
+    """Runs a program."""
+
+    kind: Literal["program"] = "program"
+
+
+SimulatorConfig = Annotated[
+    PromptedSimulator | TableSimulator | ProgramSimulator, Field(discriminator="kind")
+]
+
+
+class ScoringConfig(Section):
+    """How simulations become scores."""
+
+    nulls: Annotated[int, Field(ge=0)] = 3  # explanations of other units, scored on the same excerpts
+    draws: PositiveInt = 2_000  # bootstrap draws over documents
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: int = 0
+    subject: SubjectConfig
+    corpus: CorpusConfig
+    units: UnitsConfig = UnitsConfig()
+    samples: SamplesConfig = SamplesConfig()
+    explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
+    simulators: dict[Name, SimulatorConfig] = Field(min_length=1)
+    scoring: ScoringConfig = ScoringConfig()
+    shard: PositiveInt = 8  # units in one part file: what an interruption can cost
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the resolved config, 16 hex digits."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """A run's config from a YAML file and `key.sub=value` overrides (values are YAML).
+
+    Raises ConfigError with one line that names the file, the key, and the nearest known key.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"no config at {path}: give the path of a YAML file{_configs_nearby(path)}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"{path}: not a readable YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys at the top, got {type(data).__name__}")
+    for override in overrides:
+        _apply(data, override)
+    return parse_config(data, source=str(path))
+
+
+def parse_config(data: Mapping[str, Any], *, source: str) -> RunConfig:
+    """A run's config from plain data. Raises ConfigError as `load_config` does."""
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_describe(error)}") from error
+
+
+def differing_keys(old: RunConfig, new: RunConfig) -> list[str]:
+    """Dotted keys whose values differ, sorted."""
+    a, b = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    return sorted(key for key in a.keys() | b.keys() if a.get(key, _ABSENT) != b.get(key, _ABSENT))
+
+
+_ABSENT = object()
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}: write it as key.sub=value, for example units.sample=60")
+    *parents, leaf = key.split(".")
+    node = data
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} holds a value, not a section")
+        node = child
+    try:
+        node[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not YAML: {error}") from error
+
+
+def _describe(error: ValidationError) -> str:
+    """The first problem in one line; the number of others."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    first, *others = problems  # an unknown key first: it usually explains a missing one
+    is_tagged = first["loc"][:1] in (("explainers",), ("simulators",))
+    where = ".".join(str(part) for i, part in enumerate(first["loc"]) if not (is_tagged and i == 2))
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"{where}: unknown key.{hint} (allowed: {', '.join(known)}){more}"
+    return f"{where}: {first['msg']}{more}"
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    """The keys that the section at a pydantic error location allows."""
+    models: list[Any] = [RunConfig]
+    for part in location:
+        found: list[Any] = []
+        for model in models:
+            if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+                found += _models_in(model.model_fields[part].annotation)
+            elif isinstance(model, type) and _default_kind(model) == part:
+                found.append(model)
+        models = found or models
+    return sorted({name for m in models if issubclass(m, BaseModel) for name in m.model_fields})
+
+
+def _default_kind(model: type) -> Any:
+    field = model.model_fields.get("kind") if issubclass(model, BaseModel) else None
+    return field.default if field else None
+
+
+def _models_in(annotation: Any) -> list[type]:
+    if get_origin(annotation) in (Union, UnionType, Annotated, dict):
+        return [model for part in get_args(annotation) for model in _models_in(part)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {prefix: node}
+    return {k: v for key, sub in node.items() for k, v in _flat(sub, f"{prefix}.{key}".strip(".")).items()}
+
+
+def _configs_nearby(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path("configs")
+    names = sorted(p.name for p in folder.glob("*.yaml"))
+    return f" ({folder} has {', '.join(names)})" if names else ""

@@ -1,0 +1,40 @@
+"""The errors of scrutable, as one tree.
+
+    ScrutableError                 every failure that we foresee; the CLI prints one line and exits with 2
+    ├── ConfigError                a config, an override or an argument that cannot be used
+    ├── AssetError                 a model or corpus that cannot be resolved, fetched or verified
+    ├── CorpusError                a corpus that cannot be read, is empty, binary, or too small for its splits
+    ├── RunFolderError             a run folder that belongs to another config, is damaged, or cannot be written
+    ├── CapabilityError            a model or tokenizer that cannot do what the config asks of it
+    └── ParseError                 text that does not hold what its writer promised
+
+A failure of a single unit is no exception: it is a `scrutable.pipeline.records.Failure`.
+"""
+
+
+class ScrutableError(Exception):
+    """Base of every foreseen error; `str(error)` is one line: what, where, why, what to do."""
+
+
+class ConfigError(ScrutableError):
+    """A config, an override or an argument that cannot be used."""
+
+
+class AssetError(ScrutableError):
+    """A model or corpus that cannot be resolved, fetched or verified."""
+
+
+class CorpusError(ScrutableError):
+    """A corpus that cannot be read, is empty, binary, or too small for its splits."""
+
+
+class RunFolderError(ScrutableError):
+    """A run folder that belongs to another config, is damaged, or cannot be written."""
+
+
+class CapabilityError(ScrutableError):
+    """A model or tokenizer that cannot do what the config asks of it."""
+
+
+class ParseError(ScrutableError):
+    """Text that does not hold what its writer promised."""

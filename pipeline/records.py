@@ -1,0 +1,297 @@
+"""The nouns of scrutable: frozen records that every stage speaks, and nothing else.
+
+Imports only the standard library, so that a record can be read anywhere.
+Shape key: T tokens of an excerpt, L label levels of a simulator, E excerpts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+Split = Literal["explain", "calibrate", "test"]
+SPLITS: tuple[Split, ...] = ("explain", "calibrate", "test")
+
+Language = Literal["english", "table", "program"]
+"""What an explanation is written in; a simulator says which one it reads."""
+
+Metric = Literal["correlation", "explained_variance", "top_and_random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text with a stable id; it belongs to exactly one split."""
+
+    id: str
+    text: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A scalar function of (text, token) of a subject.
+
+    A neuron is half-wave rectified: the unit `L8.N715.neg` has the value max(-a, 0), so that a
+    gated neuron, which fires both ways, is two units with non-negative activations.
+    """
+
+    id: str
+    """Stable, and safe as a file name on every platform: `L8.N715.pos`."""
+    layer: int
+    index: int
+    """Position within its layer."""
+    sign: Literal["pos", "neg"]
+    density: float
+    """Treves-Rolls activity ratio E[a]^2 / E[a^2] over the corpus, in [0, 1]; for a unit that is
+    either silent or fires at one level this is the share of tokens on which it fires. NaN for a
+    unit that never fires."""
+    max_activation: float
+    """Largest activation in the corpus, in the subject's raw units; 0 for a unit that never fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The part of an excerpt that a simulator may see: its text, never its activations."""
+
+    id: str
+    tokens: tuple[str, ...]  # (T,) the subject's tokens; joined, they give back the text
+    n_context: int  # leading tokens that give context and are neither simulated nor scored
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A window of one document with a unit's activation on each token."""
+
+    passage: Passage
+    document: str
+    split: Split
+    activations: tuple[float, ...]  # (T,) subject's raw units, >= 0; context tokens included
+    weight: float  # 1 / inclusion probability, >= 1
+    is_top: bool  # among the unit's strongest excerpts of its split (inclusion probability 1)
+
+    def __post_init__(self) -> None:
+        if len(self.activations) != len(self.passage.tokens):
+            raise ValueError(
+                f"excerpt {self.passage.id}: {len(self.passage.tokens)} tokens but "
+                f"{len(self.activations)} activations"
+            )
+
+    @property
+    def max_activation(self) -> float:
+        """Largest activation outside the context tokens."""
+        return max(self.activations[self.passage.n_context :], default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplars:
+    """What the explainer may see, what calibrates, and what only judges may see.
+
+    Raises ValueError when built from excerpts that share a document across the three.
+    """
+
+    unit: str
+    shown: tuple[Excerpt, ...]
+    calibrate: tuple[Excerpt, ...]
+    held_out: tuple[Excerpt, ...]
+
+    def __post_init__(self) -> None:
+        groups = {"shown": self.shown, "calibrate": self.calibrate, "held_out": self.held_out}
+        seen: dict[str, str] = {}
+        for name, excerpts in groups.items():
+            for document in {excerpt.document for excerpt in excerpts}:
+                if document in seen:
+                    raise ValueError(
+                        f"unit {self.unit}: document {document!r} is in {seen[document]} and in {name}"
+                    )
+                seen[document] = name
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call took; zero for work that no model did."""
+
+    prompt_tokens: int = 0
+    computed_tokens: int = 0  # prompt tokens that were really computed, after prefix sharing
+    generated_tokens: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.prompt_tokens + other.prompt_tokens,
+            self.computed_tokens + other.computed_tokens,
+            self.generated_tokens + other.generated_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What someone says a unit does."""
+
+    unit: str
+    explainer: str  # name of the explainer in the config, for example "llm"
+    language: Language
+    text: str
+    model: str = ""  # who wrote it; empty where no model did
+    prompt: str = ""  # the rendered prompt; empty where there was none
+    prompt_digest: str = ""  # SHA-256 of the prompt templates, first 16 hex digits
+    reply: str = ""  # the model's raw reply, before parsing
+    shown: tuple[str, ...] = ()  # ids of the excerpts that it was written from
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def id(self) -> str:
+        return f"{self.unit}/{self.explainer}"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A prediction of a unit on one passage, from an explanation alone."""
+
+    unit: str  # whose excerpt it is; for a null this is not the unit that was explained
+    explanation: str  # id of the explanation that was used
+    simulator: str
+    excerpt: str
+    expected: tuple[float, ...]  # (T - n_context,) in the simulator's own scale
+    probabilities: tuple[float, ...] = ()  # (T - n_context, L) row-major, rows sum to 1; may be empty
+    levels: tuple[float, ...] = ()  # (L,) the value of each label
+    label_mass: float = math.nan  # mean probability of all labels together, in [0, 1]; NaN: no labels
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def is_null(self) -> bool:
+        """True if the explanation was written for another unit."""
+        return self.explanation.rpartition("/")[0] != self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How much of a unit an explanation is worth, on the test split.
+
+    A value that is not defined (a constant simulation, a unit silent on every excerpt) is NaN and
+    `reason` says why; it is never zero and never a missing row.
+    """
+
+    unit: str
+    explainer: str
+    simulator: str
+    scorer: str
+    metric: Metric
+    value: float
+    low: float  # 95 % interval of value, bootstrap over documents
+    high: float
+    null: float  # mean of the same score with other units' explanations
+    excess: float  # value - null
+    excess_low: float  # 95 % interval of excess, paired bootstrap over documents
+    excess_high: float
+    n_asked: int  # excerpts
+    n_answered: int
+    n_documents: int
+    n_nulls: int  # null explanations for which the score is defined
+    label_mass: float  # mean over excerpts; NaN where the simulator reads no labels
+    reason: str = ""  # empty if value is defined
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The affine map, fitted on the calibrate split, from a simulation to the subject's raw units."""
+
+    unit: str
+    explainer: str
+    simulator: str
+    slope: float  # >= 0; NaN if nothing could be fitted
+    intercept: float  # subject's raw units
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One metric of one explainer and simulator over units; an undefined score counts, never as zero."""
+
+    explainer: str
+    simulator: str
+    scorer: str
+    metric: Metric
+    n_units: int  # asked: n_defined + n_undefined + n_failed
+    n_defined: int
+    n_undefined: int  # scored, but the value is NaN; the score's reason says why
+    n_failed: int  # no score at all, because an earlier stage failed for the unit
+    value: float  # mean over the n_defined units
+    low: float  # 95 % interval of that mean, bootstrap over units
+    high: float
+    median: float  # of value, over the n_defined units
+    null: float  # mean over the units whose null is defined
+    n_excess: int  # units whose excess is defined: value and null are
+    excess: float  # mean over the n_excess units
+    excess_low: float  # 95 % interval of that mean, bootstrap over units
+    excess_high: float
+    share_above_null: float  # of the n_excess units: their own excess interval lies above 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure is a named value, never a plausible one."""
+
+    unit: str
+    stage: str  # "capture", "exemplars", "explain" or "simulate"
+    kind: str
+    detail: str
+    part: str = ""  # which explainer or simulator, where there are several
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Read generated text."""
+
+    max_tokens: int
+    temperature: float = 0.0  # 0 is greedy
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLabels:
+    """Read the probability of each label as the next token at each position."""
+
+    labels: tuple[str, ...]  # (L,) each a single token of the model
+    positions: tuple[int, ...]  # (P,) character offsets into Prompt.text
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question to a model.
+
+    The model sees the parts of `shared` and then `text`. What many prompts have in common comes
+    first, the part with the most in common before the others: a backend may compute each once.
+    `is_chat` sends the whole as one user message through the model's chat template.
+    """
+
+    shared: tuple[str, ...]
+    text: str
+    read: Generate | ReadLabels
+    is_chat: bool = False
+
+    @property
+    def whole(self) -> str:
+        """All that the model sees, before any chat template."""
+        return "".join(self.shared) + self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back: text for Generate, log-probabilities for ReadLabels."""
+
+    text: str = ""
+    label_logprobs: tuple[tuple[float, ...], ...] = ()  # (P, L) natural log, not renormalised
+    cost: Cost = field(default_factory=Cost)
+    stopped: Literal["stop", "length", ""] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """A question that got no usable answer."""
+
+    kind: Literal["too_long", "refused", "timeout", "malformed"]
+    detail: str
