@@ -1,0 +1,354 @@
+"""MLP neurons of a causal language model as units, read at the input of the down projection.
+
+Works on any decoder of the transformers library whose blocks hold `mlp.down_proj` (Llama, Qwen2,
+Gemma3 and their kin) or `mlp.c_proj` (GPT-2). Knows nothing of explanations.
+Shape key: B windows of a batch, T tokens, F neurons of a layer, U units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModel, AutoTokenizer
+
+from scrutable.pipeline.errors import CapabilityError, ConfigError
+from scrutable.pipeline.placement import Placement
+from scrutable.pipeline.protocols import Sampler, Tokenized
+from scrutable.pipeline.records import Unit
+from scrutable.pipeline.sampling import Captured, SamplingPlan
+from scrutable.pipeline.subjects.strata import Arrays, StrataSampler
+from scrutable.pipeline.windows import Windows
+
+SIGNS: tuple[Literal["pos", "neg"], ...] = ("pos", "neg")
+UNIT_ID = re.compile(r"L(\d+)\.N(\d+)\.(pos|neg)")
+HOOK_NAMES = ("down_proj", "c_proj")
+
+
+class Coordinates(NamedTuple):
+    """Where a neuron unit sits."""
+
+    layer: int
+    index: int
+    sign: Literal["pos", "neg"]
+
+    @property
+    def id(self) -> str:
+        return f"L{self.layer}.N{self.index}.{self.sign}"
+
+
+def parse_unit(unit: str) -> Coordinates:
+    """The coordinates that a unit id names. Raises ConfigError for anything else."""
+    match = UNIT_ID.fullmatch(unit)
+    if not match:
+        raise ConfigError(f"units.ids: {unit!r} is no neuron id; write it like L8.N715.pos")
+    return Coordinates(int(match[1]), int(match[2]), "pos" if match[3] == "pos" else "neg")
+
+
+class NeuronSubject:
+    """A causal language model whose MLP neurons are the units."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        name: str,
+        placement: Placement,
+        signs: Sequence[Literal["pos", "neg"]] = SIGNS,
+        batch_size: int = 32,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Loads the model. Raises CapabilityError if its blocks hold no MLP that we know."""
+        self.name = name
+        self.signs = tuple(signs)
+        self.batch_size = batch_size
+        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        dtype = getattr(torch, placement.dtype)
+        self._model = AutoModel.from_pretrained(path, dtype=dtype).eval().to(placement.device)
+        self._device = torch.device(placement.device)
+        self._hooked = _down_projections(self._model, name)
+        self.widths = tuple(_input_width(module) for module in self._hooked)
+        self._lead = _leading_ids(self._tokenizer)
+        self.provenance: Mapping[str, Any] = {
+            **(provenance or {}),
+            "architecture": type(self._model).__name__,
+            "dtype": placement.dtype,
+            "device": placement.device,
+            "units": "MLP neurons at the input of the down projection, half-wave rectified",
+            "layers": len(self.widths),
+            "neurons_per_layer": self.widths[0],
+            "leading_tokens": list(self._lead),
+        }
+
+    def unit_ids(self) -> list[str]:
+        """Every unit, by layer, then sign, then index: the order of all arrays over units."""
+        return [
+            Coordinates(layer, index, sign).id
+            for layer, width in enumerate(self.widths)
+            for sign in self.signs
+            for index in range(width)
+        ]
+
+    def check_units(self, units: Sequence[str]) -> None:
+        """Raises ConfigError for a unit that this subject does not have."""
+        for unit in units:
+            layer, index, sign = parse_unit(unit)
+            if layer >= len(self.widths) or index >= self.widths[layer] or sign not in self.signs:
+                raise ConfigError(
+                    f"units.ids: {self.name} has no unit {unit}: it has layers 0 to "
+                    f"{len(self.widths) - 1}, neurons 0 to {self.widths[0] - 1}, signs {'/'.join(self.signs)}"
+                )
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokenized]:
+        """Token ids and the text of each token; a character split over tokens goes to its last one."""
+        encoded = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        return [
+            Tokenized(tuple(ids), pieces_of(text, [end for _, end in offsets]))
+            for text, ids, offsets in zip(
+                texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
+            )
+        ]
+
+    def sampler(self, plan: SamplingPlan) -> Sampler:
+        """A fresh sampler over all neurons of all layers."""
+        return NeuronSampler(self, plan)
+
+    def traces(
+        self, windows: Windows, wanted: Sequence[int], units: Sequence[str]
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(window, (T, U) activations of `units`, rectified) for each wanted window, in order."""
+        self.check_units(units)
+        by_layer: dict[int, list[tuple[int, Coordinates]]] = {}
+        for column, unit in enumerate(units):
+            by_layer.setdefault(parse_unit(unit).layer, []).append((column, parse_unit(unit)))
+        for start in range(0, len(wanted), self.batch_size):
+            batch = np.asarray(wanted[start : start + self.batch_size], dtype=np.int64)
+            lengths = windows.lengths[batch]
+            out = np.zeros((len(batch), int(lengths.max()), len(units)), dtype=np.float32)
+
+            def read(layer: int, a_BTF: torch.Tensor, out: NDArray[np.float32] = out) -> None:
+                columns = by_layer.get(layer)
+                if not columns:
+                    return
+                index = torch.tensor([c.index for _, c in columns], device=a_BTF.device)
+                sign = np.array([1.0 if c.sign == "pos" else -1.0 for _, c in columns], dtype=np.float32)
+                values = a_BTF[:, :, index].float().cpu().numpy() * sign
+                out[:, :, [column for column, _ in columns]] = np.maximum(values, 0.0)
+
+            self.run(windows, batch, read)
+            for row, window in enumerate(batch):
+                yield int(window), out[row, : lengths[row]]
+
+    @torch.inference_mode()
+    def run(
+        self,
+        windows: Windows,
+        numbers: NDArray[np.int64],
+        read: Callable[[int, torch.Tensor], None] | None,
+    ) -> None:
+        """One forward pass; `read` gets (layer, (B, T, F)) at the input of each down projection.
+
+        Windows are padded on the right, which a causal model never looks at, so no mask is needed.
+        """
+        lead, lengths = len(self._lead), windows.lengths[numbers]
+        ids = np.zeros((len(numbers), lead + int(lengths.max())), dtype=np.int64)
+        ids[:, :lead] = self._lead
+        for row, window in enumerate(numbers):
+            ids[row, lead : lead + lengths[row]] = windows.token_ids(int(window))
+        inputs = torch.from_numpy(ids).to(self._device)
+        if read is None:
+            self._model(input_ids=inputs, use_cache=False)
+            return
+        with _reading(self._hooked, lambda layer, a: read(layer, a[:, lead:])):
+            self._model(input_ids=inputs, use_cache=False)
+
+
+class NeuronSampler:
+    """Feeds every neuron of every layer to a StrataSampler, with running moments beside it."""
+
+    def __init__(self, subject: NeuronSubject, plan: SamplingPlan) -> None:
+        self._subject = subject
+        n_signs = len(subject.signs)
+        self._widths = [width * n_signs for width in subject.widths]
+        device = subject._device
+        self._strata = StrataSampler(self._widths, plan, device)
+        self._sums = torch.zeros(sum(self._widths), dtype=torch.float64, device=device)
+        self._squares = torch.zeros(sum(self._widths), dtype=torch.float64, device=device)
+        self._n_tokens = 0
+
+    def feed(self, windows: Windows, numbers: NDArray[np.int64], *, split: int) -> None:
+        """One forward pass; statistics leave out every window's context tokens."""
+        scored = _Scored(windows.n_context[numbers], windows.lengths[numbers])
+        windows_B = torch.from_numpy(numbers).to(self._sums.device)
+
+        def read(layer: int, a_BTF: torch.Tensor) -> None:
+            start = sum(self._widths[:layer])
+            span = slice(start, start + self._widths[layer])
+            maxima, sums, squares = _window_statistics(a_BTF, scored, signs=self._subject.signs)
+            self._sums[span] += sums
+            self._squares[span] += squares
+            self._strata.update(layer, maxima, windows_B, split=split)
+
+        self._subject.run(windows, numbers, read)
+        self._n_tokens += int(scored.total)
+
+    def end_of_split(self, split: int) -> None:
+        self._strata.end_of_split(split)
+
+    def state(self) -> Arrays:
+        return self._strata.state() | {
+            "sums": self._sums.cpu().numpy(),
+            "squares": self._squares.cpu().numpy(),
+            "n_tokens": np.array(self._n_tokens),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self._strata.restore(state)
+        self._sums.copy_(torch.from_numpy(state["sums"].copy()))
+        self._squares.copy_(torch.from_numpy(state["squares"].copy()))
+        self._n_tokens = int(state["n_tokens"])
+
+    def captured(self) -> Captured:
+        """All units with their figures, and the sample of each."""
+        sums, squares = self._sums.cpu().numpy(), self._squares.cpu().numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            density = sums**2 / (max(self._n_tokens, 1) * squares)
+        maxima = self._strata.top_values[:, :, 0].amax(0).cpu().numpy()
+        units = tuple(
+            Unit(
+                id=unit,
+                layer=parse_unit(unit).layer,
+                index=parse_unit(unit).index,
+                sign=parse_unit(unit).sign,
+                density=float(density[u]),
+                max_activation=float(maxima[u]),
+            )
+            for u, unit in enumerate(self._subject.unit_ids())
+        )
+        return Captured(units=units, **self._strata.kept())
+
+
+class _Scored:
+    """Which tokens of a batch count: window b from `starts[b]` to `stops[b]`."""
+
+    def __init__(self, starts: NDArray[Any], stops: NDArray[Any]) -> None:
+        self.start, self.stop = int(starts.min()), int(stops.max())
+        self.total = (stops - starts).sum()
+        odd = (starts != self.start) | (stops != self.stop)
+        self.odd_rows = np.flatnonzero(odd)
+        positions = np.arange(self.start, self.stop)
+        inside = (positions >= starts[odd, None]) & (positions < stops[odd, None])
+        self.odd_mask = torch.from_numpy(inside[:, :, None].astype(np.float32))
+
+
+def _window_statistics(
+    a_BTF: torch.Tensor, scored: _Scored, *, signs: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(U, B) window maxima, (U,) sums and (U,) sums of squares, U = signs x F, all rectified.
+
+    Whole-batch reductions over a slice; the few windows with another span are corrected after,
+    since zeroing tokens leaves a rectified maximum and both sums as if they were not there.
+    """
+    a = a_BTF[:, scored.start : scored.stop].float()
+    if len(scored.odd_rows):
+        rows = torch.from_numpy(scored.odd_rows).to(a.device)
+        regular = torch.ones(len(a), dtype=torch.bool, device=a.device)
+        regular[rows] = False
+        odd = a[rows] * scored.odd_mask.to(a.device)
+        parts = [part for part in (a[regular], odd) if len(part)]
+        order = torch.cat([regular.nonzero().squeeze(1), rows]).argsort()
+    else:
+        parts, order = [a], None
+    low, high, total, total_positive, square, square_positive = [
+        torch.cat(column) if len(column) > 1 else column[0]
+        for column in zip(*map(_reduce, parts), strict=True)
+    ]
+    if order is not None:
+        low, high = low[order], high[order]
+    maxima = {"pos": high.clamp_min(0), "neg": (-low).clamp_min(0)}
+    sums = {"pos": total_positive.sum(0), "neg": (total_positive - total).sum(0)}
+    squares = {"pos": square_positive.sum(0), "neg": (square - square_positive).sum(0)}
+    return (
+        torch.cat([maxima[sign] for sign in signs], dim=1).T.contiguous(),
+        torch.cat([sums[sign] for sign in signs]),
+        torch.cat([squares[sign] for sign in signs]).clamp_min(0),
+    )
+
+
+def _reduce(a_BTF: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Each (B, F): minimum, maximum, sum, sum of the positive, and the same two for squares."""
+    low, high = a_BTF.aminmax(dim=1)
+    positive = a_BTF.clamp_min(0)
+    return (
+        low,
+        high,
+        a_BTF.sum(1),
+        positive.sum(1),
+        torch.linalg.vector_norm(a_BTF, dim=1).square(),
+        torch.linalg.vector_norm(positive, dim=1).square(),
+    )
+
+
+def pieces_of(text: str, ends: Sequence[int]) -> tuple[str, ...]:
+    """The text of each token, so that the pieces join to the text.
+
+    A byte-level tokenizer may split one character over several tokens, all of which then claim it:
+    the character goes to the last of them and the others are empty. Text after the last token
+    belongs to no token and is left out.
+    """
+    pieces, begin = [], 0
+    for number, end in enumerate(ends):
+        stop = end if number + 1 == len(ends) or ends[number + 1] > end else begin
+        pieces.append(text[begin : max(stop, begin)])
+        begin = max(stop, begin)
+    return tuple(pieces)
+
+
+def _leading_ids(tokenizer: Any) -> tuple[int, ...]:
+    """What the tokenizer puts before every text (a BOS token, or nothing)."""
+    with_special = tokenizer("a")["input_ids"]
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    for start in range(len(with_special) - len(bare) + 1):
+        if with_special[start : start + len(bare)] == bare:
+            return tuple(with_special[:start])
+    return ()
+
+
+def _down_projections(model: torch.nn.Module, name: str) -> list[torch.nn.Module]:
+    """The down projection of each block, first layer first."""
+    found = [
+        module
+        for path, module in model.named_modules()
+        if path.rpartition(".")[2] in HOOK_NAMES and path.split(".")[-2] == "mlp"
+    ]
+    if not found:
+        raise CapabilityError(
+            f"{name}: no block of {type(model).__name__} holds mlp.down_proj or mlp.c_proj, so its "
+            "neurons cannot be read; use a Llama-, Qwen2-, Gemma3- or GPT-2-style model"
+        )
+    return found
+
+
+def _input_width(module: torch.nn.Module) -> int:
+    width = getattr(module, "in_features", None)
+    return int(width if width is not None else module.weight.shape[0])  # GPT-2's Conv1D is (in, out)
+
+
+@contextmanager
+def _reading(
+    modules: Sequence[torch.nn.Module], read: Callable[[int, torch.Tensor], None]
+) -> Iterator[None]:
+    handles = [
+        module.register_forward_pre_hook(lambda _, inputs, layer=layer: read(layer, inputs[0]))
+        for layer, module in enumerate(modules)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
