@@ -1,0 +1,14 @@
+"""Simulators: each predicts a unit on passages from one kind of explanation alone."""
+
+from typing import Any
+
+from scrutable.evaluators.simulators.program import ProgramSimulator
+from scrutable.evaluators.simulators.prompted import PromptedSimulator
+from scrutable.evaluators.simulators.table import TableSimulator
+
+SIMULATORS: dict[str, Any] = {
+    "prompted": PromptedSimulator,
+    "table": TableSimulator,
+    "program": ProgramSimulator,
+}
+"""`kind` in the config to a class: (name, config, services) makes a `Simulator`; `language` is what it reads."""

@@ -1,0 +1,309 @@
+"""Ask a causal language model in this process: text, or label distributions read from its logits.
+
+Prompts are tokenised in pieces, so that a shared part or a reading position is always a token
+boundary; what prompts share is computed once and kept as a key-value cache.
+Shape key: N prompts of a batch, T tokens, V vocabulary, L labels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+
+from scrutable.pipeline.errors import CapabilityError
+from scrutable.pipeline.placement import Placement
+from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadLabels
+
+_LOGIT_ROWS = 256  # rows of (V,) logits held at a time: 150k entries x 256 rows x 4 bytes = 155 MB
+_KEPT_PREFIXES = 4
+
+
+class _Encoded(NamedTuple):
+    """A prompt in tokens."""
+
+    number: int  # place in the caller's batch
+    shared: tuple[tuple[int, ...], ...]
+    ids: tuple[int, ...]
+    reads: tuple[int, ...]  # for ReadLabels: index into `ids` of the token before each position
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(map(len, self.shared)) + len(self.ids)
+
+
+class TransformersBackend:
+    """A local causal language model behind the `Ask` door."""
+
+    def __init__(self, path: str, *, name: str, placement: Placement, batch_size: int = 16) -> None:
+        self.name = name
+        self.placement = placement
+        self._batch_size = batch_size
+        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        dtype = getattr(torch, placement.dtype)
+        self._model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval().to(placement.device)
+        self._device = torch.device(placement.device)
+        self._limit: int = self._model.config.max_position_embeddings
+        self._prefixes: dict[tuple[int, ...], Any] = {}
+        bare, full = (
+            self._tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True)
+        )
+        self._lead = tuple(full[: full.index(bare[0])])  # a BOS token, or nothing
+
+    def in_batches_of(self, size: int) -> TransformersBackend:
+        """The same loaded model, answering `size` prompts at a time."""
+        other = copy.copy(self)
+        other._batch_size = size
+        return other
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt, shared parts included; asks nothing of the model."""
+        return [encoded.n_tokens for encoded in self._encode(prompts)]
+
+    def __call__(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
+        """Answers a batch. Raises CapabilityError for labels that are not single tokens."""
+        answers: list[Completion | CallFailure | None] = [None] * len(prompts)
+        for batch in self._batches(prompts, answers):
+            read = prompts[batch[0].number].read
+            if isinstance(read, ReadLabels):
+                found = self._read_labels(batch, label_ids(self._tokenizer, read.labels, name=self.name))
+            else:
+                found = self._generate(batch, read)
+            for encoded, answer in zip(batch, found, strict=True):
+                answers[encoded.number] = answer
+        missing = [number for number, answer in enumerate(answers) if answer is None]
+        assert not missing, f"prompts {missing} got no answer"
+        return [answer for answer in answers if answer is not None]
+
+    def _batches(
+        self, prompts: Sequence[Prompt], answers: list[Completion | CallFailure | None]
+    ) -> Iterator[list[_Encoded]]:
+        """Prompts that share their prefix and reading, alike in length; too long ones are answered."""
+        groups: dict[Any, list[_Encoded]] = {}
+        for encoded in self._encode(prompts):
+            read = prompts[encoded.number].read
+            room = self._limit - (read.max_tokens if isinstance(read, Generate) else 0)
+            if encoded.n_tokens > room:
+                answers[encoded.number] = CallFailure(
+                    "too_long", f"{encoded.n_tokens} tokens, but {self.name} takes {room}"
+                )
+                continue
+            key = read.labels if isinstance(read, ReadLabels) else read
+            groups.setdefault((encoded.shared, key), []).append(encoded)
+        for group in groups.values():
+            ordered = sorted(group, key=lambda e: (len(e.ids), e.number))
+            for start in range(0, len(ordered), self._batch_size):
+                yield ordered[start : start + self._batch_size]
+
+    def _encode(self, prompts: Sequence[Prompt]) -> Iterator[_Encoded]:
+        for number, prompt in enumerate(prompts):
+            if prompt.is_chat:
+                yield self._encode_chat(number, prompt)
+                continue
+            shared = [tuple(self._ids(part)) for part in prompt.shared]
+            if self._lead:
+                shared = [self._lead, *shared]
+            ids: list[int] = []
+            reads: list[int] = []
+            start = 0
+            stops = prompt.read.positions if isinstance(prompt.read, ReadLabels) else ()
+            for stop in stops:
+                ids += self._ids(prompt.text[start:stop])
+                reads.append(len(ids) - 1)
+                start = stop
+            ids += self._ids(prompt.text[start:])
+            if shared and (not ids or reads[:1] == [-1]):
+                # the model needs a token of the prompt's own, and a reading before it needs one to stand on
+                *shared, last = shared
+                ids, reads = [*last, *ids], [read + len(last) for read in reads]
+            yield _Encoded(number, tuple(part for part in shared if part), tuple(ids), tuple(reads))
+
+    def _encode_chat(self, number: int, prompt: Prompt) -> _Encoded:
+        if isinstance(prompt.read, ReadLabels):
+            raise CapabilityError("label distributions cannot be read inside a chat message")
+        if not self._tokenizer.chat_template:
+            raise CapabilityError(
+                f"model {self.name} has no chat template; use a completion prompt such as explain_completion"
+            )
+        text = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt.whole}], tokenize=False, add_generation_prompt=True
+        )
+        return _Encoded(number, (), tuple(self._ids(text)), ())
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        return ids
+
+    @torch.inference_mode()
+    def _read_labels(self, batch: Sequence[_Encoded], labels: Sequence[int]) -> list[Completion]:
+        cache, n_shared, computed = self._prefix(batch[0].shared)
+        ids_NT, _ = self._padded(batch)
+        if cache is not None:
+            cache.batch_repeat_interleave(len(batch))
+        hidden = self._model.base_model(
+            input_ids=ids_NT, past_key_values=cache, use_cache=cache is not None
+        ).last_hidden_state
+        rows = [(row, read) for row, encoded in enumerate(batch) for read in encoded.reads]
+        index = torch.tensor(rows, device=self._device).reshape(-1, 2)
+        logprobs = self._label_logprobs(hidden[index[:, 0], index[:, 1]], labels)
+        answers, start = [], 0
+        for row, encoded in enumerate(batch):
+            stop = start + len(encoded.reads)
+            cost = Cost(
+                prompt_tokens=n_shared + len(encoded.ids),
+                computed_tokens=len(encoded.ids) + (computed if row == 0 else 0),
+            )
+            read = tuple(tuple(values) for values in logprobs[start:stop].tolist())
+            answers.append(Completion(label_logprobs=read, cost=cost))
+            start = stop
+        return answers
+
+    def _label_logprobs(self, hidden_RD: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
+        """(R, L) natural-log probabilities among the whole vocabulary."""
+        head = self._model.get_output_embeddings()
+        index = torch.tensor(list(labels), device=self._device)
+        parts = []
+        for chunk in hidden_RD.split(_LOGIT_ROWS):
+            logits = self._softcap(head(chunk).float())
+            parts.append(logits[:, index] - logits.logsumexp(-1, keepdim=True))
+        return torch.cat(parts) if parts else torch.zeros(0, len(labels))
+
+    def _softcap(self, logits: torch.Tensor) -> torch.Tensor:
+        cap = getattr(self._model.config, "final_logit_softcapping", None)  # Gemma 2 has one
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    @torch.inference_mode()
+    def _generate(self, batch: Sequence[_Encoded], read: Generate) -> list[Completion]:
+        """Batched decoding; texts are padded on the right, and padding is masked for ever after."""
+        cache, n_shared, computed = self._prefix(batch[0].shared)
+        ids_NT, lengths = self._padded(batch)
+        n = len(batch)
+        if cache is not None:
+            cache.batch_repeat_interleave(n)
+        else:
+            cache = DynamicCache()
+        real = torch.arange(ids_NT.shape[1], device=self._device) < lengths[:, None]
+        mask = torch.cat([torch.ones(n, n_shared, device=self._device), real.float()], dim=1).long()
+        out = self._model.base_model(
+            input_ids=ids_NT,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            position_ids=n_shared + torch.arange(ids_NT.shape[1], device=self._device).expand(n, -1),
+        )
+        hidden = out.last_hidden_state[torch.arange(n), lengths - 1]
+        drawn = self._decode(hidden, cache, mask, n_shared + lengths, read)
+        answers = []
+        for row, (encoded, (tokens, has_ended)) in enumerate(zip(batch, drawn, strict=True)):
+            cost = Cost(
+                prompt_tokens=n_shared + len(encoded.ids),
+                computed_tokens=len(encoded.ids) + (computed if row == 0 else 0),
+                generated_tokens=len(tokens),
+            )
+            text = self._until_stop(tokens, read.stop)[0]
+            answers.append(Completion(text=text, cost=cost, stopped="stop" if has_ended else "length"))
+        return answers
+
+    def _decode(
+        self,
+        hidden_ND: torch.Tensor,
+        cache: Any,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        read: Generate,
+    ) -> list[tuple[list[int], bool]]:
+        """The tokens of each row, and whether it ended by itself within `read.max_tokens`."""
+        n = len(hidden_ND)
+        drawn: list[list[int]] = [[] for _ in range(n)]
+        is_open = [True] * n
+        generator = torch.Generator(device=self._device).manual_seed(read.seed)
+        ends = self._end_ids()
+        for step in range(read.max_tokens):
+            logits = self._softcap(self._model.get_output_embeddings()(hidden_ND).float())
+            token_N = _draw(logits, read.temperature, generator)
+            for row, token in enumerate(token_N.tolist()):
+                if is_open[row] and token in ends:
+                    is_open[row] = False
+                elif is_open[row]:
+                    drawn[row].append(token)
+                    is_open[row] = not self._until_stop(drawn[row], read.stop)[1]
+            if not any(is_open) or step + 1 == read.max_tokens:
+                break
+            mask = torch.cat([mask, mask.new_ones(n, 1)], dim=1)
+            out = self._model.base_model(
+                input_ids=token_N[:, None],
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+                position_ids=positions[:, None],
+            )
+            positions = positions + 1
+            hidden_ND = out.last_hidden_state[:, -1]
+        return [(tokens, not still_open) for tokens, still_open in zip(drawn, is_open, strict=True)]
+
+    def _until_stop(self, tokens: Sequence[int], stops: Sequence[str]) -> tuple[str, bool]:
+        """The text up to the first stop string, and whether there is one."""
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        cuts = [text.index(stop) for stop in stops if stop in text]
+        return (text[: min(cuts)], True) if cuts else (text, False)
+
+    def _end_ids(self) -> set[int]:
+        configured = self._model.generation_config.eos_token_id
+        ends = configured if isinstance(configured, list) else [configured]
+        return {end for end in [*ends, self._tokenizer.eos_token_id] if end is not None}
+
+    def _padded(self, batch: Sequence[_Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths = torch.tensor([len(encoded.ids) for encoded in batch])
+        ids = torch.zeros(len(batch), int(lengths.max()), dtype=torch.long)
+        for row, encoded in enumerate(batch):
+            ids[row, : len(encoded.ids)] = torch.tensor(encoded.ids)
+        return ids.to(self._device), lengths.to(self._device)
+
+    def _prefix(self, shared: tuple[tuple[int, ...], ...]) -> tuple[Any, int, int]:
+        """A private copy of the cache of the shared parts, its length, and tokens computed for it."""
+        if not shared:
+            return None, 0, 0
+        whole: tuple[int, ...] = ()
+        computed = 0
+        cache: Any = DynamicCache()
+        for part in shared:
+            whole += part
+            if whole in self._prefixes:
+                self._prefixes[whole] = self._prefixes.pop(whole)  # most recently used last
+            else:
+                cache = copy.deepcopy(cache)
+                ids = torch.tensor([part], device=self._device)
+                self._model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+                computed += len(part)
+                self._prefixes[whole] = cache
+                while len(self._prefixes) > _KEPT_PREFIXES:
+                    del self._prefixes[next(iter(self._prefixes))]
+            cache = self._prefixes[whole]
+        return copy.deepcopy(cache), len(whole), computed
+
+
+def label_ids(tokenizer: Any, labels: Sequence[str], *, name: str) -> tuple[int, ...]:
+    """The token of each label. Raises CapabilityError for a label that is not a single token."""
+    ids = [tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
+    for label, tokens in zip(labels, ids, strict=True):
+        if len(tokens) != 1:
+            raise CapabilityError(
+                f"model {name}: the label {label!r} is {len(tokens)} tokens, so it cannot be read from one "
+                "next-token distribution; use a simulator prompt whose labels are single tokens of this "
+                "model (simulate_levels reads 0 to 9, simulate_marks an asterisk)"
+            )
+    return tuple(tokens[0] for tokens in ids)
+
+
+def check_labels(path: str, labels: Sequence[str], *, name: str) -> None:
+    """Raises CapabilityError unless each label is a single token; loads the tokenizer only."""
+    label_ids(AutoTokenizer.from_pretrained(path), labels, name=name)
+
+
+def _draw(logits_NV: torch.Tensor, temperature: float, generator: torch.Generator) -> torch.Tensor:
+    if temperature == 0:
+        return logits_NV.argmax(-1)
+    return torch.multinomial((logits_NV / temperature).softmax(-1), 1, generator=generator).squeeze(1)

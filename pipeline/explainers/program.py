@@ -1,0 +1,138 @@
+"""The program explainer: the best short program over readable token features, found by search.
+
+Greedy: the best single test, then "or" with another while that raises the population-weighted
+correlation with the unit on the explain excerpts. Deterministic; ties go to the shorter text.
+Shape key: A atoms, T tokens of all excerpts together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scrutable.pipeline.config import ProgramExplainer as ProgramConfig
+from scrutable.pipeline.programs import (
+    SHAPES,
+    After,
+    Combined,
+    Program,
+    Shape,
+    Text,
+    fires,
+    write_program,
+)
+from scrutable.pipeline.protocols import Explanatory, Services
+from scrutable.pipeline.records import Excerpt, Explanation, Failure, Language, Prompt
+
+_WORDS = 60  # the strongest words that are tried as atoms
+_MIN_GAIN = 0.01  # in correlation; a term that adds less is not worth its length
+
+
+class ProgramExplainer:
+    """Searches for a disjunction of at most `max_terms` tests."""
+
+    language: Language = "program"
+
+    def __init__(self, name: str, config: ProgramConfig, services: Services) -> None:
+        del services
+        self.name = name
+        self._max_terms = config.max_terms
+
+    def prompts(self, jobs: Sequence[Explanatory]) -> list[Prompt]:
+        """None: no model is asked."""
+        del jobs
+        return []
+
+    def explain(self, jobs: Sequence[Explanatory]) -> list[Explanation | Failure]:
+        """The best program for each job; a failure where no program correlates with the unit."""
+        return [self._explain(job) for job in jobs]
+
+    def _explain(self, job: Explanatory) -> Explanation | Failure:
+        program = best_program(job.shown, max_terms=self._max_terms)
+        if program is None:
+            return Failure(
+                unit=job.unit,
+                stage="explain",
+                kind="no_program",
+                detail="no test correlates positively with the unit on the explain excerpts",
+                part=self.name,
+            )
+        return Explanation(
+            unit=job.unit,
+            explainer=self.name,
+            language=self.language,
+            text=write_program(program),
+            shown=tuple(excerpt.passage.id for excerpt in job.shown),
+        )
+
+
+def best_program(excerpts: Sequence[Excerpt], *, max_terms: int) -> Program | None:
+    """The program found for a unit, or None if no test correlates positively with it."""
+    truth_T, weight_T = _scored(excerpts)
+    atoms = _atoms(excerpts)
+    fires_AT = np.array([_fires(atom, excerpts) for atom in atoms], dtype=bool).reshape(len(atoms), -1)
+    chosen: list[int] = []
+    current, best = np.zeros_like(truth_T, dtype=bool), 0.0
+    while len(chosen) < max_terms:
+        values = _correlations(fires_AT | current, truth_T, weight_T)
+        order = sorted(range(len(atoms)), key=lambda a: (-values[a], len(write_program(atoms[a]))))
+        if not order or values[order[0]] < best + _MIN_GAIN:
+            break
+        chosen.append(order[0])
+        current, best = fires_AT[order[0]] | current, float(values[order[0]])
+    if not chosen:
+        return None
+    return atoms[chosen[0]] if len(chosen) == 1 else Combined("or", tuple(atoms[a] for a in chosen))
+
+
+def _atoms(excerpts: Sequence[Excerpt]) -> list[Program]:
+    strength: Counter[str] = Counter()
+    for excerpt in excerpts:
+        for token, a in zip(excerpt.passage.tokens, excerpt.activations, strict=True):
+            word = token.strip().casefold()
+            if word:
+                strength[word] = max(strength[word], a)  # type: ignore[assignment]
+    words = [word for word, _ in sorted(strength.items(), key=lambda item: (-item[1], item[0]))][:_WORDS]
+    affixes = sorted({word[-n:] for word in words if word.isalpha() for n in (2, 3) if len(word) > n + 1})
+    heads = sorted({word[:3] for word in words if word.isalpha() and len(word) > 4})
+    shapes: list[Program] = [Shape(name) for name in SHAPES]
+    single: list[Program] = [Text("word", (word,)) for word in words]
+    return [
+        *shapes,
+        *single,
+        *(Text("ends", (affix,)) for affix in affixes),
+        *(Text("starts", (head,)) for head in heads),
+        *(After(atom) for atom in chain(shapes, single[: _WORDS // 3])),
+    ]
+
+
+def _fires(program: Program, excerpts: Sequence[Excerpt]) -> list[bool]:
+    return [
+        value
+        for excerpt in excerpts
+        for value in fires(program, excerpt.passage.tokens)[excerpt.passage.n_context :]
+    ]
+
+
+def _scored(excerpts: Sequence[Excerpt]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    truth = [a for e in excerpts for a in e.activations[e.passage.n_context :]]
+    weight = [e.weight for e in excerpts for _ in e.activations[e.passage.n_context :]]
+    return np.array(truth), np.array(weight)
+
+
+def _correlations(
+    fires_AT: NDArray[np.bool_], truth_T: NDArray[np.float64], weight_T: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(A,) weighted Pearson correlation of each row with the truth; -1 where it is not defined."""
+    w = weight_T / weight_T.sum()
+    centred = truth_T - w @ truth_T
+    x = fires_AT.astype(np.float64)
+    mean = x @ w
+    variance = mean * (1 - mean)
+    scale = np.sqrt(variance * (w @ centred**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(scale > 1e-12, (x @ (w * centred)) / scale, -1.0)

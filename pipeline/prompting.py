@@ -1,0 +1,145 @@
+"""Prompt files: jinja with front matter, rendered to Prompts; records in, text out.
+
+A template marks two things with characters that no text contains: the end of each part that many
+prompts share, and each place where a label distribution is read. Both are gone from the prompt.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+import yaml
+
+from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.records import Generate, Prompt, ReadLabels
+
+SHARED_END = "\ue000"
+READ_HERE = "\ue001"
+_SENTINELS = str.maketrans("", "", SHARED_END + READ_HERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The label strings of a simulator prompt and the level that each stands for."""
+
+    strings: tuple[str, ...]  # (L,)
+    levels: tuple[float, ...]  # (L,), or (L + 1,) if `rest` is a level of its own
+    has_rest: bool  # every other token stands for the last level
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt file."""
+
+    name: str
+    about: str
+    is_chat: bool
+    stop: tuple[str, ...]
+    labels: Labels | None
+    digest: str  # SHA-256 over the file and what it includes, first 16 hex digits
+    cases: tuple[dict[str, Any], ...]
+
+    def generate(
+        self, *, max_tokens: int, temperature: float = 0.0, seed: int = 0, **records: Any
+    ) -> Prompt:
+        """A prompt that asks for text."""
+        shared, text, positions = self._render(records)
+        if positions:
+            raise ConfigError(f"prompt {self.name} reads labels; it cannot be used to generate text")
+        read = Generate(max_tokens=max_tokens, temperature=temperature, stop=self.stop, seed=seed)
+        return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
+
+    def read_labels(self, **records: Any) -> Prompt:
+        """A prompt that asks for label distributions."""
+        if self.labels is None:
+            raise ConfigError(f"prompt {self.name} has no labels in its front matter, so none can be read")
+        shared, text, positions = self._render(records)
+        read = ReadLabels(labels=self.labels.strings, positions=positions)
+        return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
+
+    def _render(self, records: dict[str, Any]) -> tuple[tuple[str, ...], str, tuple[int, ...]]:
+        body = _environment().get_template(f"{self.name}.jinja")
+        rendered = body.render(**records, cases=self.cases, SHARED_END=SHARED_END, READ_HERE=READ_HERE)
+        *shared, text = rendered.split(SHARED_END)
+        plain, positions, start = [], [], 0
+        for part in text.split(READ_HERE):
+            plain.append(part)
+            start += len(part)
+            positions.append(start)
+        return tuple(shared), "".join(plain), tuple(positions[:-1])
+
+
+@functools.cache
+def template(name: str) -> Template:
+    """The prompt file of that name. Raises ConfigError if there is none, naming those that exist."""
+    folder = resources.files("scrutable.prompts")
+    known = sorted(
+        f.name.removesuffix(".jinja")
+        for f in folder.iterdir()
+        if f.name.endswith(".jinja") and not f.name.startswith("_")
+    )
+    if name not in known:
+        raise ConfigError(f"no prompt named {name!r} (known: {', '.join(known)})")
+    source = (folder / f"{name}.jinja").read_text(encoding="utf-8")
+    header, _ = _split_front_matter(source)
+    cases_file = header.get("cases")
+    cases_text = (folder / cases_file).read_text(encoding="utf-8") if cases_file else ""
+    shared_text = (folder / "_macros.jinja").read_text(encoding="utf-8")
+    labels = header.get("labels")
+    return Template(
+        name=name,
+        about=header["about"],
+        is_chat=header.get("chat", False),
+        stop=tuple(header.get("stop", ())),
+        labels=_labels(labels) if labels else None,
+        digest=hashlib.sha256("\0".join((source, cases_text, shared_text)).encode()).hexdigest()[:16],
+        cases=tuple(yaml.safe_load(cases_text)) if cases_text else (),
+    )
+
+
+def visible(token: str) -> str:
+    """A token on one line of a prompt: line breaks and tabs spelt out, our own marks removed."""
+    plain = token.translate(_SENTINELS)
+    return plain.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+
+
+def _labels(header: dict[str, Any]) -> Labels:
+    strings = tuple(str(label) for label in header["levels"])
+    levels = [float(level) for level in header["levels"].values()]
+    has_rest = "rest" in header
+    return Labels(strings, tuple(levels + ([float(header["rest"])] if has_rest else [])), has_rest)
+
+
+class _Loader(jinja2.BaseLoader):
+    """Prompt files of the package, without their front matter."""
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str | None, None]:
+        del environment
+        source = (resources.files("scrutable.prompts") / template).read_text(encoding="utf-8")
+        return _split_front_matter(source)[1], None, None
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=_Loader(),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    environment.filters["visible"] = visible
+    return environment
+
+
+def _split_front_matter(source: str) -> tuple[dict[str, Any], str]:
+    if not source.startswith("---\n"):
+        return {}, source
+    header, _, body = source[4:].partition("\n---\n")
+    return yaml.safe_load(header), body
