@@ -1,0 +1,117 @@
+"""A finished (or half-finished) run as pandas frames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scrutable.pipeline.config import RunConfig
+    from scrutable.pipeline.store import RunFolder
+
+
+def load_run(path: str | Path) -> Run:
+    """The run in a folder such as `runs/demo`. Raises RunFolderError if it is none."""
+    from scrutable.pipeline.store import RunFolder
+
+    folder = RunFolder(Path(path))
+    return Run(folder, folder.config())
+
+
+class Run:
+    """The tables of a run. Each is read when it is first asked for; one that is not there yet is empty.
+
+    The columns are the fields of the record named with each table; `scrutable.pipeline.records`
+    gives their shapes, units and ranges.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+        self._folder = folder
+        self.path = folder.path
+        self.config = config
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What ran on what: one entry for each start, and the provenance of every part."""
+        return self._folder.manifest()
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """`Unit`, with its id in the column `unit`: the selected units."""
+        return self._frame("units").rename(columns={"id": "unit"})
+
+    @cached_property
+    def all_units(self) -> pd.DataFrame:
+        """`Unit`, with its id in the column `unit`: every unit of the subject."""
+        return self._frame("all_units").rename(columns={"id": "unit"})
+
+    @cached_property
+    def excerpts(self) -> pd.DataFrame:
+        """Excerpts of the units that fire.
+
+        unit, excerpt (id), document, split, tokens (list of T str), activations (list of T floats in
+        the subject's raw units, >= 0), n_context (leading tokens that are not scored), weight
+        (1 / inclusion probability), is_top, shown (some explainer saw it).
+        """
+        import pandas as pd
+
+        frame = self._frame("excerpts")
+        if frame.empty:
+            return frame
+        shown = {
+            (unit, excerpt)
+            for unit, ids in zip(self.explanations["unit"], self.explanations["shown"], strict=True)
+            for excerpt in ids
+        }
+        pairs = pd.MultiIndex.from_frame(frame[["unit", "excerpt"]])
+        return frame.assign(shown=[pair in shown for pair in pairs])
+
+    @cached_property
+    def explanations(self) -> pd.DataFrame:
+        """`Explanation`: one row for each unit and explainer that gave a usable one."""
+        return self._frame("explanations")
+
+    @cached_property
+    def simulations(self) -> pd.DataFrame:
+        """`Simulation`, with explainer and is_null beside: one row for each passage simulated."""
+        frame = self._frame("simulations")
+        if frame.empty:
+            return frame
+        writer = frame["explanation"].str.rpartition("/")
+        return frame.assign(explainer=writer[2], is_null=writer[0] != frame["unit"])
+
+    @cached_property
+    def calibrations(self) -> pd.DataFrame:
+        """`Calibration`: from simulated values to the subject's raw units."""
+        return self._frame("calibrations")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """`Score`: one row for each unit, explainer, simulator and metric."""
+        return self._frame("scores")
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """`Summary`: one row for each explainer, simulator and metric."""
+        return self._frame("summary")
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """`Failure`: everything that gave no usable answer."""
+        return self._frame("failures")
+
+    def _frame(self, table: str) -> pd.DataFrame:
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from scrutable.pipeline.store import TABLES
+
+        whole = self._folder.level / f"{table}.parquet"
+        paths = [whole] if whole.exists() else self._folder.parts(table)
+        if not paths:
+            return pd.DataFrame(columns=TABLES[table].names)
+        return pa.concat_tables([pq.read_table(path) for path in paths]).to_pandas()
