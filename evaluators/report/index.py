@@ -1,0 +1,443 @@
+"""The index page as records: headline, tables, charts and provenance of a run.
+
+It arranges what the run computed; the only arithmetic is counting, totals and the means that charts draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from scrutable.evaluators.report import charts, provenance, wording
+from scrutable.evaluators.report.data import (
+    Pairing,
+    ReportData,
+    read_explanations,
+    read_failures,
+    read_pairings,
+    read_scores,
+    read_summary,
+    read_units,
+)
+from scrutable.evaluators.report.wording import Figure
+from scrutable.pipeline.records import Explanation, Failure, Score, Summary, Unit
+
+HEADLINE_METRIC = "correlation"
+
+METRICS = {
+    "correlation": "Correlation, weighted to the population of tokens",
+    "explained_variance": "Explained variance, weighted; calibrated on other documents; not clipped at 0",
+    "top_and_random": "Top-and-random score: half strongest, half random excerpts; for comparison with the literature only",
+}
+
+TABLE_BYTES = 450_000  # what the table of units may take, so that the page stays below 1 MB
+FAILURES_LISTED = 100
+REASONS_LISTED = 60
+SHORTEST, LONGEST = 48, 260  # characters of an explanation in the table of units
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlineRow:
+    """The headline of one pairing, with its row of the interval chart."""
+
+    pairing: Pairing
+    is_explained: bool  # false for a baseline
+    excess: Figure
+    n: str
+    strip: charts.Strip
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """All figures of one pairing and one metric."""
+
+    explainer: str
+    simulator: str
+    is_explained: bool  # false for a baseline
+    value: str
+    null: str
+    excess: Figure
+    median: str
+    share: str
+    n: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """The charts of one pairing."""
+
+    pairing: Pairing
+    panels: tuple[charts.Panel, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCell:
+    """The score of a unit in the table of units."""
+
+    excess: Figure
+    parts: str  # "0.47 − 0.06": value and null
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """A row of the table of units."""
+
+    id: str
+    layer: int
+    density: str
+    cells: tuple[ScoreCell, ...]
+    explanations: tuple[tuple[str, str, bool], ...]  # explainer, clipped text, True if it is prose
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How many excerpts of a pairing were answered, and how well labels were read."""
+
+    pairing: Pairing
+    asked: str
+    answered: str
+    share: str
+    mass_mean: str
+    mass_lowest: str
+    undefined: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens of one explainer."""
+
+    explainer: str
+    model: str
+    n: str
+    prompt: str
+    computed: str
+    generated: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPage:
+    """All that the index template prints."""
+
+    title: str
+    banner: str | None
+    subjects: tuple[tuple[str, str], ...]  # what ran on what
+    weight_notes: tuple[str, ...]
+    n_units: str
+    headline: tuple[HeadlineRow, ...]
+    headline_ticks: tuple[charts.Tick, ...]
+    metrics: tuple[tuple[str, tuple[SummaryRow, ...]], ...]
+    panels: tuple[Panels, ...]
+    pairings: tuple[Pairing, ...]
+    units: tuple[UnitRow, ...]
+    units_note: str
+    failure_counts: tuple[tuple[str, str, str], ...]  # stage, kind, count
+    n_failures: str
+    failures: tuple[tuple[Failure, bool], ...]  # with True if the unit has a page
+    failures_note: str
+    undefined: tuple[tuple[str, str, str, str], ...]  # pairing, metric, reason, units
+    answers: tuple[Answers, ...]
+    spent: tuple[Spent, ...]
+    manifest: tuple[provenance.Entry, ...]
+    config: str
+
+
+def index_page(data: ReportData) -> IndexPage:
+    """The index page of a run."""
+    units, scores, summary = read_units(data), read_scores(data), read_summary(data)
+    explanations, failures, pairings = read_explanations(data), read_failures(data), read_pairings(data)
+    explained = _explained(explanations)
+    headline = [row for row in _ordered(summary, pairings) if row.metric == HEADLINE_METRIC]
+    axis = _headline_axis(headline)
+    table, note = _unit_table(units, scores, explanations, pairings)
+    known = {unit.id for unit in units}
+    return IndexPage(
+        title=data.title,
+        banner=data.banner,
+        subjects=_subjects(data),
+        weight_notes=provenance.weight_notes(data.manifest),
+        n_units=wording.counted(len(units), "unit"),
+        headline=tuple(_headline_row(row, axis, explained) for row in headline),
+        headline_ticks=charts.strip_ticks(axis),
+        metrics=_metrics(_ordered(summary, pairings), explained),
+        panels=_panels(units, scores, pairings),
+        pairings=pairings,
+        units=table,
+        units_note=note,
+        failure_counts=_failure_counts(failures),
+        n_failures=wording.counted(len(failures), "failure"),
+        failures=tuple((failure, failure.unit in known) for failure in failures[:FAILURES_LISTED]),
+        failures_note=_listed_note(len(failures)),
+        undefined=_undefined(scores),
+        answers=tuple(_answers(pairing, scores) for pairing in pairings),
+        spent=_spent(explanations),
+        manifest=provenance.entries(data.manifest),
+        config=provenance.config_yaml(data.config),
+    )
+
+
+def _explained(explanations: Sequence[Explanation]) -> set[str]:
+    """The explainers whose rows are no baselines: those that write English with a model.
+
+    Where nobody names a model, as with imported explanations, all that write English.
+    """
+    english = {e.explainer for e in explanations if e.language == "english"}
+    return {e.explainer for e in explanations if e.explainer in english and e.model} or english
+
+
+def _subjects(data: ReportData) -> tuple[tuple[str, str], ...]:
+    manifest = data.manifest
+    rows = [("Subject", provenance.described(manifest.get("subject", wording.NO_NUMBER)))]
+    for role in ("explainer", "simulator"):
+        for name, model in dict(manifest.get(f"{role}s") or {}).items():
+            rows.append((f"{role.capitalize()} {name}", provenance.described(model)))
+    rows.append(("Corpus", provenance.corpus_described(manifest.get("corpus", wording.NO_NUMBER))))
+    return tuple(rows)
+
+
+def _pairing(row: Summary) -> Pairing:
+    return Pairing(row.explainer, row.simulator)
+
+
+def _ordered(summary: Sequence[Summary], pairings: Sequence[Pairing]) -> list[Summary]:
+    return sorted(summary, key=lambda row: pairings.index(_pairing(row)))
+
+
+def _headline_axis(rows: Sequence[Summary]) -> charts.Range:
+    return charts.score_range([x for row in rows for x in (row.excess, row.excess_low, row.excess_high)])
+
+
+def _headline_row(row: Summary, axis: charts.Range, explained: set[str]) -> HeadlineRow:
+    excess = _excess(row)
+    return HeadlineRow(
+        pairing=_pairing(row),
+        is_explained=row.explainer in explained,
+        excess=excess,
+        n=_n(row),
+        strip=charts.strip(
+            row.excess,
+            row.excess_low,
+            row.excess_high,
+            axis=axis,
+            title=f"{_pairing(row).label}: {excess.text} {excess.interval}",
+        ),
+    )
+
+
+def _excess(row: Summary) -> Figure:
+    reason = f"not defined for any of {wording.counted(row.n_units, 'unit')}"
+    return wording.figure(row.excess, row.excess_low, row.excess_high, reason=reason, signed=True)
+
+
+def _n(row: Summary) -> str:
+    parts = [f"{n} {word}" for n, word in ((row.n_undefined, "undefined"), (row.n_failed, "failed")) if n]
+    return f"{row.n_defined} of {row.n_units}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _metrics(rows: Sequence[Summary], explained: set[str]) -> tuple[tuple[str, tuple[SummaryRow, ...]], ...]:
+    found = sorted({row.metric for row in rows}, key=lambda metric: (metric not in METRICS, metric))
+    order = [metric for metric in METRICS if metric in found]
+    order += [metric for metric in found if metric not in METRICS]
+    return tuple(
+        (
+            METRICS.get(metric, metric),
+            tuple(_summary_row(row, explained) for row in rows if row.metric == metric),
+        )
+        for metric in order
+    )
+
+
+def _summary_row(row: Summary, explained: set[str]) -> SummaryRow:
+    return SummaryRow(
+        explainer=row.explainer,
+        simulator=row.simulator,
+        is_explained=row.explainer in explained,
+        value=wording.score(row.value),
+        null=wording.score(row.null),
+        excess=_excess(row),
+        median=wording.score(row.median),
+        share=wording.percent(row.share_above_null),
+        n=_n(row),
+    )
+
+
+def _headline_scores(scores: Sequence[Score], pairing: Pairing) -> list[Score]:
+    return [
+        score
+        for score in scores
+        if score.metric == HEADLINE_METRIC and (score.explainer, score.simulator) == pairing
+    ]
+
+
+def _panels(
+    units: Sequence[Unit], scores: Sequence[Score], pairings: Sequence[Pairing]
+) -> tuple[Panels, ...]:
+    by_id = {unit.id: unit for unit in units}
+    of = {
+        pairing: [score for score in _headline_scores(scores, pairing) if score.unit in by_id]
+        for pairing in pairings
+    }
+    defined = {p: [score for score in of[p] if math.isfinite(score.excess)] for p in pairings}
+    axis = charts.score_range([score.excess for group in defined.values() for score in group])
+    tallest = max(
+        (max(charts.bin_counts([s.excess for s in group], axis)) for group in defined.values()), default=1
+    )
+    span = charts.decades([unit.density for unit in units])
+    layers = sorted({unit.layer for unit in units})
+    return tuple(
+        Panels(
+            pairing,
+            _three(defined[pairing], by_id, layers, axis=axis, span=span, tallest=tallest),
+            _undefined_note(len(of[pairing]) - len(defined[pairing])),
+        )
+        for pairing in pairings
+    )
+
+
+def _three(
+    scores: Sequence[Score],
+    units: dict[str, Unit],
+    layers: Sequence[int],
+    *,
+    axis: charts.Range,
+    span: charts.Range,
+    tallest: int,
+) -> tuple[charts.Panel, ...]:
+    """Distribution, by layer, and against density, of the units for which the excess is defined."""
+    excesses = [score.excess for score in scores]
+    in_layer = {
+        layer: [score.excess for score in scores if units[score.unit].layer == layer] for layer in layers
+    }
+    against = [(units[score.unit].density, score.excess) for score in scores]
+    return (
+        charts.histogram(excesses, axis=axis, tallest=tallest, x_label="excess correlation"),
+        charts.by_layer(in_layer, axis=axis, y_label="excess correlation"),
+        charts.by_density(against, axis=axis, span=span, y_label="excess correlation"),
+    )
+
+
+def _undefined_note(n_undefined: int) -> str:
+    return f"{wording.counted(n_undefined, 'undefined score')} not drawn" if n_undefined else ""
+
+
+def _unit_table(
+    units: Sequence[Unit],
+    scores: Sequence[Score],
+    explanations: Sequence[Explanation],
+    pairings: Sequence[Pairing],
+) -> tuple[tuple[UnitRow, ...], str]:
+    """The rows that fit into the page, and what the reader is told of those that do not."""
+    n_explainers = len({explanation.explainer for explanation in explanations})
+    fixed = 200 + 150 * len(pairings) + 60 * n_explainers  # bytes of markup of a row, generously
+    fitting = max(1, TABLE_BYTES // (fixed + n_explainers * SHORTEST))
+    listed = units[:fitting]
+    spare = TABLE_BYTES // max(1, len(listed)) - fixed
+    length = max(SHORTEST, min(LONGEST, spare // max(1, n_explainers)))
+    found = {(s.unit, s.explainer, s.simulator): s for s in scores if s.metric == HEADLINE_METRIC}
+    texts: dict[str, list[tuple[str, str, bool]]] = {}
+    for explanation in explanations:
+        is_prose = explanation.language == "english"
+        entry = (explanation.explainer, _fitted(explanation.text, length), is_prose)
+        texts.setdefault(explanation.unit, []).append(entry)
+    rows = tuple(
+        UnitRow(
+            id=unit.id,
+            layer=unit.layer,
+            density=wording.percent(unit.density),
+            cells=tuple(_score_cell(found.get((unit.id, *pairing))) for pairing in pairings),
+            explanations=tuple(texts.get(unit.id, ())),
+        )
+        for unit in listed
+    )
+    return rows, _table_note(len(listed), len(units))
+
+
+def _fitted(text: str, n_bytes: int) -> str:
+    """The text cut so that its escaped form takes about `n_bytes`: CJK and quotes take more."""
+    line = wording.clipped(text, n_bytes)
+    cost = len(escape(line).encode("utf-8", "replace"))
+    return line if cost <= n_bytes + 2 else wording.clipped(text, n_bytes * len(line) // cost)
+
+
+def _table_note(n_listed: int, n_units: int) -> str:
+    if n_listed == n_units:
+        return ""
+    return (
+        f"The table holds the first {wording.count(n_listed)} of {wording.count(n_units)} units, in order "
+        "of layer and index, to keep this page small. Every unit has its page in the folder units/."
+    )
+
+
+def _score_cell(score: Score | None) -> ScoreCell:
+    if score is None:
+        return ScoreCell(Figure("undefined", reason="not scored"), "")
+    excess = wording.figure(
+        score.excess,
+        score.excess_low,
+        score.excess_high,
+        reason=score.reason or ("null is not defined" if math.isfinite(score.value) else ""),
+        signed=True,
+    )
+    parts = f"{wording.score(score.value)} {wording.MINUS} {wording.score(score.null)}"
+    return ScoreCell(excess, parts if excess.is_defined else "")
+
+
+def _failure_counts(failures: Sequence[Failure]) -> tuple[tuple[str, str, str], ...]:
+    counts = Counter((failure.stage, failure.kind) for failure in failures)
+    return tuple((stage, kind, wording.count(n)) for (stage, kind), n in sorted(counts.items()))
+
+
+def _listed_note(n_failures: int) -> str:
+    if n_failures <= FAILURES_LISTED:
+        return ""
+    return f"The first {FAILURES_LISTED} of {wording.count(n_failures)} are listed."
+
+
+def _undefined(scores: Sequence[Score]) -> tuple[tuple[str, str, str, str], ...]:
+    counts = Counter(
+        (Pairing(s.explainer, s.simulator).label, s.metric, s.reason or "null is not defined")
+        for s in scores
+        if not math.isfinite(s.excess)
+    )
+    # A reason may hold figures of its unit, so there may be as many reasons as units.
+    listed = counts.most_common(REASONS_LISTED)
+    n_others = sum(counts.values()) - sum(n for _, n in listed)
+    rows = [(*key, wording.counted(n, "unit")) for key, n in listed]
+    others = [("all", "all", "other reasons, told on the units' pages", wording.counted(n_others, "score"))]
+    return tuple(rows + others if n_others else rows)
+
+
+def _answers(pairing: Pairing, scores: Sequence[Score]) -> Answers:
+    group = _headline_scores(scores, pairing)
+    n_asked, n_answered = sum(s.n_asked for s in group), sum(s.n_answered for s in group)
+    masses = [s.label_mass for s in group if math.isfinite(s.label_mass)]
+    n_undefined = sum(not math.isfinite(s.excess) for s in group)
+    return Answers(
+        pairing=pairing,
+        asked=wording.count(n_asked),
+        answered=wording.count(n_answered),
+        share=wording.percent(n_answered / n_asked) if n_asked else wording.NO_NUMBER,
+        mass_mean=wording.percent(math.fsum(masses) / len(masses)) if masses else "reads no labels",
+        mass_lowest=wording.percent(min(masses)) if masses else wording.NO_NUMBER,
+        undefined=f"{n_undefined} of {len(group)}",
+    )
+
+
+def _spent(explanations: Sequence[Explanation]) -> tuple[Spent, ...]:
+    by_explainer: dict[str, list[Explanation]] = {}
+    for explanation in explanations:
+        by_explainer.setdefault(explanation.explainer, []).append(explanation)
+    return tuple(
+        Spent(
+            explainer=explainer,
+            model=", ".join(dict.fromkeys(e.model for e in group if e.model)) or "no model",
+            n=wording.count(len(group)),
+            prompt=wording.count(sum(e.cost.prompt_tokens for e in group)),
+            computed=wording.count(sum(e.cost.computed_tokens for e in group)),
+            generated=wording.count(sum(e.cost.generated_tokens for e in group)),
+        )
+        for explainer, group in by_explainer.items()
+    )
