@@ -13,12 +13,28 @@ from scrutable.evaluators.scorers import SCORERS
 from scrutable.evaluators.scorers.simulation import calibration
 from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.evaluators.summary import summarise
-from scrutable.pipeline.assets import ModelFiles, resolve_corpus, resolve_model
+from scrutable.pipeline.assets import resolve_corpus, resolve_model
 from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
+from scrutable.pipeline.config import (
+    ExplainerConfig,
+    LlmExplainer,
+    ModelConfig,
+    PromptedSimulator,
+    RunConfig,
+    SimulatorConfig,
+)
 from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
-from scrutable.pipeline.protocols import Ask, Evaluation, Explainer, Services, Simulator, Subject
+from scrutable.pipeline.protocols import (
+    Ask,
+    Evaluation,
+    Explainer,
+    LocatedModel,
+    Services,
+    Simulator,
+    Subject,
+)
 from scrutable.pipeline.runner import pairings
 from scrutable.pipeline.subjects import SUBJECTS
 
@@ -26,7 +42,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrutable.pipeline.backends.transformers import TransformersBackend
-    from scrutable.pipeline.config import ModelConfig, RunConfig
 
 EVALUATION = Evaluation(
     assign_nulls=assign_nulls, scorers=SCORERS, calibrate=calibration, summarise=summarise
@@ -44,29 +59,26 @@ class Composition:
         self._config = config
         self._say = say
         self._note = note
-        self._files: dict[str, ModelFiles] = {}
+        self._models: dict[ModelConfig, LocatedModel] = {}
         self._backends: dict[tuple[str, str, str], TransformersBackend] = {}
         self._subject: Subject | None = None
-        self._services = Services(ask=self.ask, seed=config.seed)
+        self._services = Services(locate=self.locate, ask=self.ask, seed=config.seed)
 
     def check(self) -> None:
         """Resolves every model and corpus, and checks prompts and labels, before anything is computed.
 
         Raises AssetError, ConfigError or CapabilityError for what could not work later.
         """
-        from scrutable.pipeline.backends.transformers import check_labels
-
         self.corpus()
-        self.files(self._config.subject)
-        for explainer in self._config.explainers.values():
-            if explainer.kind == "llm":
-                template(explainer.prompt)
-                self.files(explainer)
-        for simulator in self._config.simulators.values():
-            if simulator.kind == "prompted":
-                labels = template(simulator.prompt).labels
-                files = self.files(simulator)
-                check_labels(str(files.path), labels.strings if labels else (), name=files.name)
+        parts = (self._config.subject, *self._config.explainers.values(), *self._config.simulators.values())
+        for part in parts:
+            labels = template(part.prompt).labels if hasattr(part, "prompt") else None
+            if isinstance(part, ModelConfig):
+                model = self.locate(part)
+                if labels:
+                    from scrutable.pipeline.backends.transformers import check_labels
+
+                    check_labels(model.path, labels.strings, name=model.name)
 
     def corpus(self) -> Path:
         """The corpus file or folder."""
@@ -76,8 +88,7 @@ class Composition:
         """The subject, loaded once."""
         if self._subject is None:
             config = self._config.subject
-            files = self.files(config)
-            self._subject = SUBJECTS[config.kind](config, files, self._provenance(config))
+            self._subject = SUBJECTS[config.kind](config, self._services)
         return self._subject
 
     def release_subject(self) -> None:
@@ -87,20 +98,14 @@ class Composition:
     def explainer(self, name: str) -> Explainer:
         """The explainer of that name."""
         config = self._config.explainers[name]
-        facts = self._provenance(config) if config.kind == "llm" else {}
-        if config.kind == "llm":
-            facts["prompt_digest"] = template(config.prompt).digest
-        self._note("explainers", {name: {"kind": config.kind, **facts}})
+        self._note("explainers", {name: self._facts(config)})
         made: Explainer = EXPLAINERS[config.kind](name, config, self._services)
         return made
 
     def simulator(self, name: str) -> Simulator:
         """The simulator of that name."""
         config = self._config.simulators[name]
-        facts = self._provenance(config) if config.kind == "prompted" else {}
-        if config.kind == "prompted":
-            facts["prompt_digest"] = template(config.prompt).digest
-        self._note("simulators", {name: {"kind": config.kind, **facts}})
+        self._note("simulators", {name: self._facts(config)})
         made: Simulator = SIMULATORS[config.kind](name, config, self._services)
         return made
 
@@ -111,29 +116,34 @@ class Composition:
         placement = place(device=config.device, dtype=config.dtype)
         key = (config.model, *placement)
         if key not in self._backends:
-            files = self.files(config)
-            self._backends[key] = TransformersBackend(str(files.path), name=files.name, placement=placement)
+            model = self.locate(config)
+            self._backends[key] = TransformersBackend(model.path, name=model.name, placement=placement)
         return self._backends[key].in_batches_of(config.batch_size)
 
-    def files(self, config: ModelConfig) -> ModelFiles:
+    def locate(self, config: ModelConfig) -> LocatedModel:
         """The files of a model, fetched and converted if need be."""
-        if config.model not in self._files:
-            self._files[config.model] = resolve_model(
+        if config not in self._models:
+            files = resolve_model(
                 config.model, convert=convert_gguf, check=check_continuation, say=self._say
             )
-        return self._files[config.model]
+            placement = place(device=config.device, dtype=config.dtype)
+            facts = {
+                "name": files.name,
+                "digest": files.digest,
+                "source": files.source,
+                "note": files.note,
+                "dtype": placement.dtype,
+                "device": placement.device,
+            }
+            self._models[config] = LocatedModel(files.name, str(files.path), facts)
+        return self._models[config]
 
-    def _provenance(self, config: ModelConfig) -> dict[str, Any]:
-        files = self.files(config)
-        placement = place(device=config.device, dtype=config.dtype)
-        return {
-            "name": files.name,
-            "digest": files.digest,
-            "source": files.source,
-            "note": files.note,
-            "dtype": placement.dtype,
-            "device": placement.device,
-        }
+    def _facts(self, config: ExplainerConfig | SimulatorConfig) -> dict[str, Any]:
+        facts: dict[str, Any] = {"kind": config.kind}
+        if isinstance(config, LlmExplainer | PromptedSimulator):
+            facts |= {**self.locate(config).provenance, "prompt": config.prompt}
+            facts["prompt_digest"] = template(config.prompt).digest
+        return facts
 
 
 def pairs_of(config: RunConfig) -> dict[str, tuple[str, str]]:

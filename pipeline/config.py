@@ -41,12 +41,23 @@ class ModelConfig(Section):
     batch_size: PositiveInt = 16  # prompts, or for a subject windows, in one forward pass
 
 
-class SubjectConfig(ModelConfig):
-    """The model that is explained."""
+class NeuronSubjectConfig(ModelConfig):
+    """A language model whose MLP neurons are explained."""
 
     kind: Literal["neuron"] = "neuron"
     signs: Literal["both", "pos"] = "both"
     batch_size: PositiveInt = 32
+
+
+class PlantedSubjectConfig(Section):
+    """No model: units whose rule is known, written as programs."""
+
+    kind: Literal["planted"]
+    rules: tuple[str, ...] = Field(min_length=1)
+    batch_size: PositiveInt = 32
+
+
+SubjectConfig = NeuronSubjectConfig | PlantedSubjectConfig
 
 
 class CorpusConfig(Section):

@@ -7,7 +7,7 @@ A program says of each token whether the unit fires on it:
     factor    = "not" factor | "(" program ")" | atom
     atom      = "digit" | "capitalized" | "upper" | "lower" | "punctuation" | "space"
               | "word(" string ("," string)* ")"     the token without white space, any case
-              | "starts(" string ")" | "ends(" string ")"
+              | "starts(" string ("," string)* ")" | "ends(" string ("," string)* ")"
               | "after(" program ")"                  holds of the token before
 
 Strings are written as in JSON. Knows text only: no activations, no models.
@@ -31,6 +31,10 @@ class Shape:
 
     name: str
 
+    def __post_init__(self) -> None:
+        if self.name not in SHAPES:
+            raise ValueError(f"no shape {self.name!r} (known: {', '.join(SHAPES)})")
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -38,6 +42,10 @@ class Text:
 
     test: str
     strings: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.test not in _TEXT_TESTS or not self.strings:
+            raise ValueError(f"{self.test}{self.strings}: expected {', '.join(_TEXT_TESTS)}, with strings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,10 @@ class Combined:
     operator: str
     parts: tuple[Program, ...]
 
+    def __post_init__(self) -> None:
+        if self.operator not in ("and", "or") or len(self.parts) < 2:
+            raise ValueError(f'expected "and" or "or" and at least two parts, got {self!r}')
+
 
 Program = Union[Shape, Text, After, Not, Combined]  # noqa: UP007 - the classes above name it as a string
 
@@ -77,7 +89,8 @@ _TEXT_TESTS: dict[str, Callable[[str, tuple[str, ...]], bool]] = {
     "starts": lambda token, strings: token.casefold().startswith(strings),
     "ends": lambda token, strings: token.casefold().endswith(strings),
 }
-_TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z]+)|([(),]))')
+_DEEPEST = 100  # nested brackets, "not" and "after"; what nobody can read is refused
+_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[A-Za-z]+|[(),])')
 
 
 def fires(program: Program, tokens: Sequence[str]) -> list[bool]:
@@ -106,7 +119,7 @@ def read_program(text: str) -> Program:
     reader = _Reader(text)
     program = reader.combined("or")
     if reader.peek is not None:
-        raise ParseError(f"program {text!r}: unexpected {reader.peek!r} after a complete program")
+        raise reader.error(f"unexpected {reader.peek!r} after a complete program")
     return program
 
 
@@ -133,71 +146,93 @@ class _Reader:
     """Recursive descent over the tokens of a program."""
 
     def __init__(self, text: str) -> None:
-        self._text, self._tokens, position = text, list[str](), 0
-        stripped = text.rstrip()
-        while position < len(stripped):
-            match = _TOKEN.match(stripped, position)
+        self._text, self._next, self._depth = text, 0, 0
+        self._tokens: list[str] = []
+        self._starts: list[int] = []  # character offset of each token
+        end = len(text.rstrip())
+        position = 0
+        while position < end:
+            match = _TOKEN.match(text, position)
             if not match:
-                raise ParseError(f"program {text!r}: cannot read {stripped[position : position + 12]!r}")
-            self._tokens.append(match[0].strip())
+                raise ParseError(
+                    f"program {text!r}, character {position}: cannot read {text[position : position + 12]!r}"
+                )
+            self._tokens.append(match[1])
+            self._starts.append(match.start(1))
             position = match.end()
+        self._starts.append(end)
 
     @property
     def peek(self) -> str | None:
-        return self._tokens[0] if self._tokens else None
+        return self._tokens[self._next] if self._next < len(self._tokens) else None
+
+    def error(self, problem: str) -> ParseError:
+        """What is wrong with the next token, and where it stands."""
+        return ParseError(f"program {self._text!r}, character {self._starts[self._next]}: {problem}")
 
     def combined(self, operator: str) -> Program:
         """A program at the precedence of `operator`."""
         part: Callable[[], Program] = (lambda: self.combined("and")) if operator == "or" else self._factor
         parts = [part()]
         while self.peek == operator:
-            self._take()
+            self._next += 1
             parts.append(part())
         return parts[0] if len(parts) == 1 else Combined(operator, tuple(parts))
 
     def _factor(self) -> Program:
-        token = self._take()
-        if token == "not":
-            return Not(self._factor())
-        if token == "(":
-            inner = self.combined("or")
-            self._expect(")")
-            return inner
-        if token in SHAPES:
-            return Shape(token)
-        if token == "after":
-            self._expect("(")
-            inner = self.combined("or")
-            self._expect(")")
-            return After(inner)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self.error(f"nested more than {_DEEPEST} deep")
+        factor = self._one_factor()
+        self._depth -= 1
+        return factor
+
+    def _one_factor(self) -> Program:
+        token = self.peek
         if token in _TEXT_TESTS:
+            self._next += 1
             return Text(token, self._strings())
-        raise ParseError(f"program {self._text!r}: unknown test {token!r}")
+        if token in SHAPES:
+            self._next += 1
+            return Shape(token)
+        match self._take("a test", among=("not", "(", "after")):
+            case "not":
+                return Not(self._factor())
+            case "after":
+                self._take("(")
+                return After(self._closed())
+            case _:
+                return self._closed()
+
+    def _closed(self) -> Program:
+        inner = self.combined("or")
+        self._take(")")
+        return inner
 
     def _strings(self) -> tuple[str, ...]:
-        self._expect("(")
-        strings: list[str] = []
-        while True:
-            token = self._take()
-            if not token.startswith('"'):
-                raise ParseError(f"program {self._text!r}: expected a string in quotes, got {token!r}")
-            try:
-                strings.append(json.loads(token))
-            except json.JSONDecodeError as error:
-                raise ParseError(f"program {self._text!r}: {token} is no JSON string: {error}") from error
-            if self._take_one_of(",", ")") == ")":
-                return tuple(strings)
+        self._take("(")
+        strings = [self._string()]
+        while self._take(", or )", among=(",", ")")) == ",":
+            strings.append(self._string())
+        return tuple(strings)
 
-    def _take(self) -> str:
-        if not self._tokens:
-            raise ParseError(f"program {self._text!r}: it ends too early")
-        return self._tokens.pop(0)
+    def _string(self) -> str:
+        token = self.peek
+        if token is None or not token.startswith('"'):
+            raise self.error(f"expected a string in quotes, got {token!r}")
+        try:
+            string: str = json.loads(token)
+        except json.JSONDecodeError as error:
+            raise self.error(f"{token} is no JSON string: {error}") from error
+        self._next += 1
+        return string
 
-    def _expect(self, wanted: str) -> None:
-        self._take_one_of(wanted)
-
-    def _take_one_of(self, *wanted: str) -> str:
-        token = self._take()
-        if token not in wanted:
-            raise ParseError(f"program {self._text!r}: expected {' or '.join(wanted)}, got {token!r}")
+    def _take(self, wanted: str, *, among: Sequence[str] = ()) -> str:
+        """The next token, which must be `wanted`, or one of `among`, which `wanted` then describes."""
+        token = self.peek
+        if token is None:
+            raise self.error(f"expected {wanted}, but it ends here")
+        if token not in (among or (wanted,)):
+            raise self.error(f"expected {wanted}, got {token!r}")
+        self._next += 1
         return token

@@ -103,9 +103,18 @@ class Subject(Protocol):
         ...
 
 
+class LocatedModel(NamedTuple):
+    """A model whose files are on this machine."""
+
+    name: str
+    path: str  # a folder that transformers can load
+    provenance: Mapping[str, Any]  # what the manifest says of it: digest, source, dtype, device, note
+
+
 class Services(NamedTuple):
     """What a leaf may ask of the composition root when it is made."""
 
+    locate: Callable[[ModelConfig], LocatedModel]
     ask: Callable[[ModelConfig], Ask]  # opens the door to a model; one model is loaded once
     seed: int
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,14 +29,14 @@ class TokenTable:
 def read_table(text: str) -> TokenTable:
     """The table that `write` wrote. Raises ParseError for anything else."""
     try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
+        entries = json.loads(text, parse_int=float)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ParseError(f"not a token table: {error}") from error
     if not isinstance(entries, dict) or "" not in entries:
         raise ParseError('not a token table: expected a JSON object of token to mean, with "" for the rest')
-    if not all(isinstance(mean, int | float) and not isinstance(mean, bool) for mean in entries.values()):
-        raise ParseError("not a token table: every mean must be a number")
-    return TokenTable({t: float(m) for t, m in entries.items() if t}, float(entries[""]))
+    if not all(isinstance(mean, float) and math.isfinite(mean) for mean in entries.values()):
+        raise ParseError("not a token table: every mean must be a finite number")
+    return TokenTable({token: mean for token, mean in entries.items() if token}, entries[""])
 
 
 def fit_table(excerpts: Sequence[Excerpt]) -> TokenTable:

@@ -136,6 +136,12 @@ def test_a_perfect_simulation_has_score_one_and_context_is_not_scored() -> None:
         assert (score.n_asked, score.n_answered, score.n_documents, score.n_nulls) == (20, 20, 10, 1)
 
 
+def fitted(of: Evidence) -> tuple[float, float]:
+    """Slope and intercept of the unit's own explanation."""
+    own = calibration(of)
+    return own.slope, own.intercept
+
+
 def test_values_agree_with_a_direct_weighted_computation() -> None:
     of = evidence(own=noisy(1, 1.0))
     by_id = {s.excerpt: s.expected for s in of.simulations}
@@ -144,7 +150,7 @@ def test_values_agree_with_a_direct_weighted_computation() -> None:
     w = np.repeat([e.weight for e in HELD_OUT], 12)
     covariance = np.cov(true, predicted, aweights=w, ddof=0)
     expected = covariance[0, 1] / math.sqrt(covariance[0, 0] * covariance[1, 1])
-    slope, intercept = calibration(of, OWN)
+    slope, intercept = fitted(of)
     error = np.average((true - slope * predicted - intercept) ** 2, weights=w)
     result = scores(of)
     assert result["correlation"].value == pytest.approx(expected, abs=1e-12)
@@ -156,16 +162,22 @@ def test_values_agree_with_a_direct_weighted_computation() -> None:
 def test_a_sign_flipped_simulation_is_negative_and_explains_nothing() -> None:
     result = scores(evidence(own=opposite))
     assert result["correlation"].value == pytest.approx(-1.0)
-    assert calibration(evidence(own=opposite), OWN).slope == 0.0
+    assert calibration(evidence(own=opposite)).slope == 0.0
     # Slope 0 leaves a constant, whose F is at most 0; rounding of sums of 240 tokens.
     assert result["explained_variance"].value <= 1e-12
 
 
 def test_calibration_maps_the_simulators_scale_to_raw_units() -> None:
     of = evidence(own=perfect, nulls={OTHER: constant})
-    assert calibration(of, OWN) == pytest.approx((0.5, -0.5))
-    assert calibration(of, OTHER).slope == 0.0
-    assert all(math.isnan(x) for x in calibration(of, THIRD))
+    assert fitted(of) == pytest.approx((0.5, -0.5))
+    assert calibration(evidence(own=constant)).slope == 0.0
+
+
+def test_a_calibration_that_nothing_was_answered_for_is_undefined() -> None:
+    held_out = {e.passage.id for e in HELD_OUT}
+    of = evidence(own=perfect)
+    answered = tuple(s for s in of.simulations if s.excerpt in held_out)
+    assert all(math.isnan(x) for x in fitted(of._replace(simulations=answered)))
 
 
 def test_calibration_is_weighted_least_squares_on_the_calibrate_excerpts() -> None:
@@ -174,7 +186,7 @@ def test_calibration_is_weighted_least_squares_on_the_calibrate_excerpts() -> No
     true = np.concatenate([e.activations[N_CONTEXT:] for e in CALIBRATE])
     predicted = np.concatenate([by_id[e.passage.id] for e in CALIBRATE])
     roots = np.sqrt(np.repeat([e.weight for e in CALIBRATE], 12))  # polyfit squares its weights
-    assert calibration(of, OWN) == pytest.approx(np.polyfit(predicted, true, 1, w=roots), abs=1e-12)
+    assert fitted(of) == pytest.approx(np.polyfit(predicted, true, 1, w=roots), abs=1e-12)
 
 
 def test_the_excess_is_over_the_mean_of_the_nulls_and_paired() -> None:

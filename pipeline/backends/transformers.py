@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.utils import logging as transformers_logging
 
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import Placement
@@ -42,6 +43,7 @@ class TransformersBackend:
         self.name = name
         self.placement = placement
         self._batch_size = batch_size
+        transformers_logging.disable_progress_bar()
         self._tokenizer = AutoTokenizer.from_pretrained(path)
         dtype = getattr(torch, placement.dtype)
         self._model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval().to(placement.device)

@@ -7,9 +7,8 @@ Shape key: A atoms, T tokens of all excerpts together.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,24 +89,29 @@ def best_program(excerpts: Sequence[Excerpt], *, max_terms: int) -> Program | No
 
 
 def _atoms(excerpts: Sequence[Excerpt]) -> list[Program]:
-    strength: Counter[str] = Counter()
-    for excerpt in excerpts:
-        for token, a in zip(excerpt.passage.tokens, excerpt.activations, strict=True):
-            word = token.strip().casefold()
-            if word:
-                strength[word] = max(strength[word], a)  # type: ignore[assignment]
-    words = [word for word, _ in sorted(strength.items(), key=lambda item: (-item[1], item[0]))][:_WORDS]
-    affixes = sorted({word[-n:] for word in words if word.isalpha() for n in (2, 3) if len(word) > n + 1})
-    heads = sorted({word[:3] for word in words if word.isalpha() and len(word) > 4})
+    words = _strongest(excerpts, before=0)
+    affixes = {word[-n:] for word in words if word.isalpha() for n in (2, 3, 4) if len(word) > n + 1}
+    heads = {word[:n] for word in words if word.isalpha() for n in (2, 3) if len(word) > n + 1}
     shapes: list[Program] = [Shape(name) for name in SHAPES]
-    single: list[Program] = [Text("word", (word,)) for word in words]
     return [
         *shapes,
-        *single,
-        *(Text("ends", (affix,)) for affix in affixes),
-        *(Text("starts", (head,)) for head in heads),
-        *(After(atom) for atom in chain(shapes, single[: _WORDS // 3])),
+        *(Text("word", (word,)) for word in words),
+        *(Text("ends", (affix,)) for affix in sorted(affixes)),
+        *(Text("starts", (head,)) for head in sorted(heads)),
+        *(After(shape) for shape in shapes),
+        *(After(Text("word", (word,))) for word in _strongest(excerpts, before=1)[: _WORDS // 3]),
     ]
+
+
+def _strongest(excerpts: Sequence[Excerpt], *, before: int) -> list[str]:
+    """The words that stand `before` tokens before the most activation, most first."""
+    total: defaultdict[str, float] = defaultdict(float)
+    for excerpt in excerpts:
+        words = [token.strip().casefold() for token in excerpt.passage.tokens]
+        for t in range(max(before, excerpt.passage.n_context), len(words)):
+            if words[t - before]:
+                total[words[t - before]] += excerpt.activations[t]
+    return sorted(total, key=lambda word: (-total[word], word))[:_WORDS]
 
 
 def _fires(program: Program, excerpts: Sequence[Excerpt]) -> list[bool]:

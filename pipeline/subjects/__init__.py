@@ -3,24 +3,31 @@
 from collections.abc import Callable
 from typing import Any
 
-from scrutable.pipeline.assets import ModelFiles
-from scrutable.pipeline.config import SubjectConfig
-from scrutable.pipeline.protocols import Subject
+from scrutable.pipeline.config import NeuronSubjectConfig, PlantedSubjectConfig
+from scrutable.pipeline.protocols import Services, Subject
 
 
-def _neuron(config: SubjectConfig, files: ModelFiles, provenance: dict[str, Any]) -> Subject:
+def _neuron(config: NeuronSubjectConfig, services: Services) -> Subject:
     from scrutable.pipeline.placement import place
     from scrutable.pipeline.subjects.neuron import SIGNS, NeuronSubject
 
+    model = services.locate(config)
     return NeuronSubject(
-        str(files.path),
-        name=files.name,
+        model.path,
+        name=model.name,
         placement=place(device=config.device, dtype=config.dtype),
         signs=SIGNS if config.signs == "both" else ("pos",),
         batch_size=config.batch_size,
-        provenance=provenance,
+        provenance=model.provenance,
     )
 
 
-SUBJECTS: dict[str, Callable[[SubjectConfig, ModelFiles, dict[str, Any]], Subject]] = {"neuron": _neuron}
-"""`kind` in the config to a maker of subjects."""
+def _planted(config: PlantedSubjectConfig, services: Services) -> Subject:
+    from scrutable.pipeline.subjects.planted import PlantedSubject
+
+    del services
+    return PlantedSubject(config.rules)
+
+
+SUBJECTS: dict[str, Callable[[Any, Services], Subject]] = {"neuron": _neuron, "planted": _planted}
+"""`kind` in the config to a maker: (config, services) makes a `Subject`."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.placement import Placement
@@ -61,12 +62,13 @@ class NeuronSubject:
         placement: Placement,
         signs: Sequence[Literal["pos", "neg"]] = SIGNS,
         batch_size: int = 32,
-        provenance: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any],
     ) -> None:
         """Loads the model. Raises CapabilityError if its blocks hold no MLP that we know."""
         self.name = name
         self.signs = tuple(signs)
         self.batch_size = batch_size
+        transformers_logging.disable_progress_bar()
         self._tokenizer = AutoTokenizer.from_pretrained(path)
         dtype = getattr(torch, placement.dtype)
         self._model = AutoModel.from_pretrained(path, dtype=dtype).eval().to(placement.device)
@@ -75,7 +77,7 @@ class NeuronSubject:
         self.widths = tuple(_input_width(module) for module in self._hooked)
         self._lead = _leading_ids(self._tokenizer)
         self.provenance: Mapping[str, Any] = {
-            **(provenance or {}),
+            **provenance,
             "architecture": type(self._model).__name__,
             "dtype": placement.dtype,
             "device": placement.device,
