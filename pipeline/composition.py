@@ -139,7 +139,7 @@ class Composition:
         return self._models[config]
 
     def _facts(self, config: ExplainerConfig | SimulatorConfig) -> dict[str, Any]:
-        facts: dict[str, Any] = {"kind": config.kind}
+        facts: dict[str, Any] = {"kind": config.kind, "name": f"{config.kind} (no model)"}
         if isinstance(config, LlmExplainer | PromptedSimulator):
             facts |= {**self.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest

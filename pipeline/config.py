@@ -15,7 +15,15 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import DtypeName
@@ -57,7 +65,15 @@ class PlantedSubjectConfig(Section):
     batch_size: PositiveInt = 32
 
 
-SubjectConfig = NeuronSubjectConfig | PlantedSubjectConfig
+def _subject_kind(data: Any) -> str:
+    kind = data.get("kind", "neuron") if isinstance(data, Mapping) else getattr(data, "kind", "neuron")
+    return str(kind)
+
+
+SubjectConfig = Annotated[
+    Annotated[NeuronSubjectConfig, Tag("neuron")] | Annotated[PlantedSubjectConfig, Tag("planted")],
+    Discriminator(_subject_kind),
+]
 
 
 class CorpusConfig(Section):
@@ -77,10 +93,7 @@ class CorpusConfig(Section):
     def _check(self) -> CorpusConfig:
         if self.skip >= self.window:
             raise ValueError(f"skip ({self.skip}) must be smaller than window ({self.window})")
-        if (
-            set(self.splits) != {"explain", "calibrate", "test"}
-            or abs(sum(self.splits.values()) - 1) > 1e-6
-        ):
+        if set(self.splits) != {"explain", "calibrate", "test"} or abs(sum(self.splits.values()) - 1) > 1e-6:
             raise ValueError("splits needs explain, calibrate and test, with shares that sum to 1")
         return self
 
@@ -209,7 +222,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(
             f"no config at {path}: give the path of a YAML file{_configs_nearby(path)}"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: not a readable YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys at the top, got {type(data).__name__}")
@@ -249,44 +262,43 @@ def _apply(data: dict[str, Any], override: str) -> None:
     try:
         node[leaf] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not YAML: {error}") from error
+        raise ConfigError(
+            f"override {override!r}: the value is not YAML: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _describe(error: ValidationError) -> str:
     """The first problem in one line; the number of others."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     first, *others = problems  # an unknown key first: it usually explains a missing one
-    is_tagged = first["loc"][:1] in (("explainers",), ("simulators",))
-    where = ".".join(str(part) for i, part in enumerate(first["loc"]) if not (is_tagged and i == 2))
+    location: list[Any] = list(first["loc"])
+    place = _PLACE_OF_KIND.get(location[0], 0) if location else 0
+    kind = location.pop(place) if 0 < place < len(location) else None
+    where = ".".join(map(str, location))
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        *section, key = location
+        known = _known_keys(section, kind)
+        near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"{where}: unknown key.{hint} (allowed: {', '.join(known)}){more}"
     return f"{where}: {first['msg']}{more}"
 
 
-def _known_keys(location: Sequence[Any]) -> list[str]:
-    """The keys that the section at a pydantic error location allows."""
-    models: list[Any] = [RunConfig]
-    for part in location:
-        found: list[Any] = []
-        for model in models:
-            if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-                found += _models_in(model.model_fields[part].annotation)
-            elif isinstance(model, type) and _default_kind(model) == part:
-                found.append(model)
-        models = found or models
-    return sorted({name for m in models if issubclass(m, BaseModel) for name in m.model_fields})
+_PLACE_OF_KIND = {"subject": 1, "explainers": 2, "simulators": 2}  # in the location of a pydantic error
 
 
-def _default_kind(model: type) -> Any:
-    field = model.model_fields.get("kind") if issubclass(model, BaseModel) else None
-    return field.default if field else None
+def _known_keys(section: Sequence[Any], kind: Any) -> list[str]:
+    """The keys that a section allows; `kind` is given where that depends on it."""
+    models: list[type[BaseModel]] = [RunConfig]
+    for part in section[:1] if kind else section:
+        models = [found for m in models for found in _models_in(m.model_fields[part].annotation)]
+    if kind:
+        models = [m for m in models if get_args(m.model_fields["kind"].annotation) == (kind,)]
+    return sorted({name for m in models for name in m.model_fields})
 
 
-def _models_in(annotation: Any) -> list[type]:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if get_origin(annotation) in (Union, UnionType, Annotated, dict):
         return [model for part in get_args(annotation) for model in _models_in(part)]
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []

@@ -114,7 +114,8 @@ def _decoded(data: bytes, where: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"corpus {where}: byte {error.start} is no valid UTF-8; convert the file to UTF-8"
+            f"corpus {where}: byte {error.start} is no valid UTF-8, so this is a binary file or a text in "
+            "another encoding; give a text file in UTF-8"
         ) from error
 
 

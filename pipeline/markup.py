@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import dropwhile, groupby
 from typing import NamedTuple
 
 from scrutable.pipeline.records import Excerpt
@@ -20,26 +21,19 @@ class Piece(NamedTuple):
 def highlighted(excerpt: Excerpt, *, share: float) -> tuple[Piece, ...]:
     """The excerpt around its strongest token; tokens of at least `share` of the maximum are marked.
 
-    Neighbouring marked tokens are one piece; a mark never holds the white space before a word.
-    A silent excerpt comes without marks.
+    Neighbouring marked tokens are one piece; a mark neither begins nor ends with white space, and a
+    token of nothing else is not marked. A silent excerpt comes without marks.
     """
     peak = _peak(excerpt)
     tokens = range(max(0, peak - BEFORE), min(len(excerpt.activations), peak + AFTER + 1))
+    words = excerpt.passage.tokens
     pieces: list[Piece] = []
-    for t in tokens:
-        text = excerpt.passage.tokens[t]
-        if not _is_strong(excerpt, t, share):
-            pieces.append(Piece(text, False))
-            continue
-        if pieces and pieces[-1].is_marked:
-            pieces[-1] = Piece(pieces[-1].text + text, True)
-            continue
-        bare = text.lstrip()
-        pieces.append(Piece(text[: len(text) - len(bare)], False))
-        pieces.append(Piece(bare, True))
-    if pieces:
-        pieces[0] = Piece(pieces[0].text.lstrip(), pieces[0].is_marked)
-    return tuple(piece for piece in pieces if piece.text)
+    for is_marked, run in groupby(tokens, lambda t: bool(words[t].strip()) and _is_strong(excerpt, t, share)):
+        text = "".join(words[t] for t in run)
+        before, bare, after = text.partition(text.strip()) if is_marked else (text, "", "")
+        pieces += Piece(before, False), Piece(bare, True), Piece(after, False)
+    first, *others = [*dropwhile(lambda piece: not piece.text.strip(), pieces), Piece("", False)]
+    return tuple(piece for piece in (Piece(first.text.lstrip(), first.is_marked), *others) if piece.text)
 
 
 def strongest_tokens(excerpts: Sequence[Excerpt], *, share: float, count: int) -> tuple[str, ...]:

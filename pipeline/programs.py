@@ -223,7 +223,7 @@ class _Reader:
         try:
             string: str = json.loads(token)
         except json.JSONDecodeError as error:
-            raise self.error(f"{token} is no JSON string: {error}") from error
+            raise self.error(f"{token!r} is no JSON string: {error}") from error
         self._next += 1
         return string
 

@@ -20,7 +20,10 @@ from scrutable.pipeline.records import Generate, Prompt, ReadLabels
 
 SHARED_END = "\ue000"
 READ_HERE = "\ue001"
-_SENTINELS = str.maketrans("", "", SHARED_END + READ_HERE)
+_SPELT_OUT = str.maketrans(
+    {SHARED_END: "", READ_HERE: "", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+    | {breaks: f"\\u{ord(breaks):04x}" for breaks in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,7 @@ class Template:
     digest: str  # SHA-256 over the file and what it includes, first 16 hex digits
     cases: tuple[dict[str, Any], ...]
 
-    def generate(
-        self, *, max_tokens: int, temperature: float = 0.0, seed: int = 0, **records: Any
-    ) -> Prompt:
+    def generate(self, *, max_tokens: int, temperature: float = 0.0, seed: int = 0, **records: Any) -> Prompt:
         """A prompt that asks for text."""
         shared, text, positions = self._render(records)
         if positions:
@@ -104,8 +105,7 @@ def template(name: str) -> Template:
 
 def visible(token: str) -> str:
     """A token on one line of a prompt: line breaks and tabs spelt out, our own marks removed."""
-    plain = token.translate(_SENTINELS)
-    return plain.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return token.translate(_SPELT_OUT)
 
 
 def _labels(header: dict[str, Any]) -> Labels:

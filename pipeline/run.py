@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,4 +114,5 @@ class Run:
         paths = [whole] if whole.exists() else self._folder.parts(table)
         if not paths:
             return pd.DataFrame(columns=TABLES[table].names)
-        return pa.concat_tables([pq.read_table(path) for path in paths]).to_pandas()
+        tables = pa.concat_tables([pq.read_table(path) for path in paths])
+        return cast("pd.DataFrame", tables.to_pandas())

@@ -427,6 +427,8 @@ def cut_corpus(
         if builder.n_tokens >= settings.max_tokens:
             break
     windows = builder.build()
+    if not sum(corpus.statistics.characters.values()):
+        raise CorpusError(f"{path} is empty: give a corpus with text in it")
     if not len(windows):
         raise CorpusError(
             f"{path}: no document has more than {settings.skip} tokens, so there is nothing to score; give "

@@ -21,9 +21,9 @@ class TokenTable:
 
     def write(self) -> str:
         """One JSON object, strongest token first; the token "" stands for all others."""
-        ordered = sorted(self.means.items(), key=lambda item: (-item[1], item[0]))
-        entries = {token: round(mean, 4) for token, mean in ordered}
-        return json.dumps(entries | {"": round(self.other, 4)}, ensure_ascii=False)
+        rounded = {token: round(mean, 4) for token, mean in self.means.items()}
+        ordered = sorted(rounded.items(), key=lambda item: (-item[1], item[0]))
+        return json.dumps(dict(ordered) | {"": round(self.other, 4)}, ensure_ascii=False)
 
 
 def read_table(text: str) -> TokenTable:

@@ -11,4 +11,5 @@ SIMULATORS: dict[str, Any] = {
     "table": TableSimulator,
     "program": ProgramSimulator,
 }
-"""`kind` in the config to a class: (name, config, services) makes a `Simulator`; `language` is what it reads."""
+"""`kind` in the config to a class: (name, config, services) makes a `Simulator`;
+`language` is what it reads."""

@@ -40,9 +40,7 @@ class ProgramSimulator:
                 explanation=job.explanation.id,
                 simulator=self.name,
                 excerpt=passage.id,
-                expected=tuple(
-                    float(value) for value in fires(program, passage.tokens)[passage.n_context :]
-                ),
+                expected=tuple(float(value) for value in fires(program, passage.tokens)[passage.n_context :]),
             )
             for passage in job.passages
         ]

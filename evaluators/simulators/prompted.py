@@ -25,6 +25,8 @@ from scrutable.pipeline.records import (
     Simulation,
 )
 
+_ABOVE_CERTAIN = 1e-2  # log-probabilities end at 0, but for rounding in half precision
+
 
 class PromptedSimulator:
     """Reads a distribution over levels at every token from a model that was never trained for it."""
@@ -55,18 +57,15 @@ class PromptedSimulator:
     def _read(
         self, job: SimulationJob, passage: Passage, answer: Completion | CallFailure
     ) -> Simulation | Failure:
-        n_scored = len(passage.tokens) - passage.n_context
         if isinstance(answer, CallFailure):
             detail = f"{job.explanation.id} on {passage.id}: {answer.detail}"
             return Failure(job.unit, "simulate", answer.kind, detail, self.name)
-        if len(answer.label_logprobs) != n_scored:
-            detail = (
-                f"{job.explanation.id} on {passage.id}: {len(answer.label_logprobs)} readings for "
-                f"{n_scored} tokens"
-            )
-            return Failure(job.unit, "simulate", "malformed", detail, self.name)
         labels = self._template.labels
         assert labels is not None  # read_labels refused a template without labels
+        shape = (len(passage.tokens) - passage.n_context, len(labels.strings))
+        if complaint := _complaint(answer.label_logprobs, shape):
+            detail = f"{job.explanation.id} on {passage.id}: {complaint}"
+            return Failure(job.unit, "simulate", "malformed", detail, self.name)
         try:
             probabilities, mass = distributions(answer.label_logprobs, labels)
         except ParseError as error:
@@ -84,6 +83,18 @@ class PromptedSimulator:
             label_mass=mass,
             cost=answer.cost,
         )
+
+
+def _complaint(logprobs: Sequence[Sequence[float]], shape: tuple[int, int]) -> str:
+    """Why these are no (T, L) log-probabilities; empty if they are."""
+    n_tokens, n_labels = shape
+    if len(logprobs) != n_tokens:
+        return f"{len(logprobs)} readings for {n_tokens} tokens"
+    if any(len(row) != n_labels for row in logprobs):
+        return f"a reading without a number for each of the {n_labels} labels"
+    if any(not value < _ABOVE_CERTAIN for row in logprobs for value in row):  # NaN is not smaller either
+        return "a number that is no log-probability"
+    return ""
 
 
 def distributions(

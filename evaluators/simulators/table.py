@@ -40,9 +40,7 @@ class TableSimulator:
                 explanation=job.explanation.id,
                 simulator=self.name,
                 excerpt=passage.id,
-                expected=tuple(
-                    table.means.get(t, table.other) for t in passage.tokens[passage.n_context :]
-                ),
+                expected=tuple(table.means.get(t, table.other) for t in passage.tokens[passage.n_context :]),
             )
             for passage in job.passages
         ]

@@ -8,7 +8,9 @@ Shape key: N prompts of a batch, T tokens, V vocabulary, L labels.
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -49,7 +51,9 @@ class TransformersBackend:
         self._model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval().to(placement.device)
         self._device = torch.device(placement.device)
         self._limit: int = self._model.config.max_position_embeddings
-        self._prefixes: dict[tuple[int, ...], Any] = {}
+        # padding between a text and its continuation would take up room in a sliding window
+        self._needs_equal_lengths = getattr(self._model.config, "sliding_window", None) is not None
+        self._prefixes: dict[tuple[tuple[int, ...], ...], Any] = {}
         bare, full = (
             self._tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True)
         )
@@ -93,7 +97,12 @@ class TransformersBackend:
                     "too_long", f"{encoded.n_tokens} tokens, but {self.name} takes {room}"
                 )
                 continue
-            key = read.labels if isinstance(read, ReadLabels) else read
+            if not encoded.ids or encoded.reads[:1] == (-1,):
+                answers[encoded.number] = CallFailure("malformed", "no token stands before the first reading")
+                continue
+            key: Any = read.labels if isinstance(read, ReadLabels) else read
+            if self._needs_equal_lengths and isinstance(read, Generate):
+                key = (read, len(encoded.ids))
             groups.setdefault((encoded.shared, key), []).append(encoded)
         for group in groups.values():
             ordered = sorted(group, key=lambda e: (len(e.ids), e.number))
@@ -117,11 +126,12 @@ class TransformersBackend:
                 reads.append(len(ids) - 1)
                 start = stop
             ids += self._ids(prompt.text[start:])
+            shared = [part for part in shared if part]
             if shared and (not ids or reads[:1] == [-1]):
                 # the model needs a token of the prompt's own, and a reading before it needs one to stand on
                 *shared, last = shared
                 ids, reads = [*last, *ids], [read + len(last) for read in reads]
-            yield _Encoded(number, tuple(part for part in shared if part), tuple(ids), tuple(reads))
+            yield _Encoded(number, tuple(shared), tuple(ids), tuple(reads))
 
     def _encode_chat(self, number: int, prompt: Prompt) -> _Encoded:
         if isinstance(prompt.read, ReadLabels):
@@ -168,7 +178,7 @@ class TransformersBackend:
         head = self._model.get_output_embeddings()
         index = torch.tensor(list(labels), device=self._device)
         parts = []
-        for chunk in hidden_RD.split(_LOGIT_ROWS):
+        for chunk in torch.split(hidden_RD, _LOGIT_ROWS):
             logits = self._softcap(head(chunk).float())
             parts.append(logits[:, index] - logits.logsumexp(-1, keepdim=True))
         return torch.cat(parts) if parts else torch.zeros(0, len(labels))
@@ -197,7 +207,8 @@ class TransformersBackend:
             position_ids=n_shared + torch.arange(ids_NT.shape[1], device=self._device).expand(n, -1),
         )
         hidden = out.last_hidden_state[torch.arange(n), lengths - 1]
-        drawn = self._decode(hidden, cache, mask, n_shared + lengths, read)
+        generators = [self._generator(encoded, read.seed) for encoded in batch]
+        drawn = self._decode(hidden, cache, mask, n_shared + lengths, read, generators)
         answers = []
         for row, (encoded, (tokens, has_ended)) in enumerate(zip(batch, drawn, strict=True)):
             cost = Cost(
@@ -216,16 +227,16 @@ class TransformersBackend:
         mask: torch.Tensor,
         positions: torch.Tensor,
         read: Generate,
+        generators: Sequence[torch.Generator],
     ) -> list[tuple[list[int], bool]]:
         """The tokens of each row, and whether it ended by itself within `read.max_tokens`."""
         n = len(hidden_ND)
         drawn: list[list[int]] = [[] for _ in range(n)]
         is_open = [True] * n
-        generator = torch.Generator(device=self._device).manual_seed(read.seed)
         ends = self._end_ids()
         for step in range(read.max_tokens):
             logits = self._softcap(self._model.get_output_embeddings()(hidden_ND).float())
-            token_N = _draw(logits, read.temperature, generator)
+            token_N = _draw(logits, read.temperature, generators)
             for row, token in enumerate(token_N.tolist()):
                 if is_open[row] and token in ends:
                     is_open[row] = False
@@ -245,6 +256,12 @@ class TransformersBackend:
             positions = positions + 1
             hidden_ND = out.last_hidden_state[:, -1]
         return [(tokens, not still_open) for tokens, still_open in zip(drawn, is_open, strict=True)]
+
+    def _generator(self, encoded: _Encoded, seed: int) -> torch.Generator:
+        """Its own for each prompt, so that what is drawn does not depend on the rest of the batch."""
+        tokens = (*chain.from_iterable(encoded.shared), *encoded.ids)
+        mixed = zlib.crc32(repr((seed, tokens)).encode())
+        return torch.Generator(device=self._device).manual_seed(mixed)
 
     def _until_stop(self, tokens: Sequence[int], stops: Sequence[str]) -> tuple[str, bool]:
         """The text up to the first stop string, and whether there is one."""
@@ -268,11 +285,10 @@ class TransformersBackend:
         """A private copy of the cache of the shared parts, its length, and tokens computed for it."""
         if not shared:
             return None, 0, 0
-        whole: tuple[int, ...] = ()
         computed = 0
         cache: Any = DynamicCache()
-        for part in shared:
-            whole += part
+        for n_parts, part in enumerate(shared, 1):
+            whole = shared[:n_parts]  # split as it was computed: the last bits depend on that
             if whole in self._prefixes:
                 self._prefixes[whole] = self._prefixes.pop(whole)  # most recently used last
             else:
@@ -284,7 +300,7 @@ class TransformersBackend:
                 while len(self._prefixes) > _KEPT_PREFIXES:
                     del self._prefixes[next(iter(self._prefixes))]
             cache = self._prefixes[whole]
-        return copy.deepcopy(cache), len(whole), computed
+        return copy.deepcopy(cache), sum(map(len, shared)), computed
 
 
 def label_ids(tokenizer: Any, labels: Sequence[str], *, name: str) -> tuple[int, ...]:
@@ -305,7 +321,9 @@ def check_labels(path: str, labels: Sequence[str], *, name: str) -> None:
     label_ids(AutoTokenizer.from_pretrained(path), labels, name=name)
 
 
-def _draw(logits_NV: torch.Tensor, temperature: float, generator: torch.Generator) -> torch.Tensor:
+def _draw(logits_NV: torch.Tensor, temperature: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
     if temperature == 0:
         return logits_NV.argmax(-1)
-    return torch.multinomial((logits_NV / temperature).softmax(-1), 1, generator=generator).squeeze(1)
+    p_NV = (logits_NV / temperature).softmax(-1)
+    drawn = [torch.multinomial(p, 1, generator=g) for p, g in zip(p_NV, generators, strict=True)]
+    return torch.cat(drawn)

@@ -13,4 +13,5 @@ EXPLAINERS: dict[str, Any] = {
     "table": TableExplainer,
     "program": ProgramExplainer,
 }
-"""`kind` in the config to a class: (name, config, services) makes an `Explainer`; `language` is what it writes."""
+"""`kind` in the config to a class: (name, config, services) makes an `Explainer`;
+`language` is what it writes."""

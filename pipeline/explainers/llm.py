@@ -35,29 +35,32 @@ class LlmExplainer:
         self._template = template(config.prompt)
 
     def prompts(self, jobs: Sequence[Explanatory]) -> list[Prompt]:
-        """One prompt for each job."""
-        return [self._prompt(job) for job in jobs]
+        """One prompt for each job that has a word to show."""
+        return [self._prompt(job) for job in jobs if self._tops(job)]
 
     def explain(self, jobs: Sequence[Explanatory]) -> list[Explanation | Failure]:
-        """One explanation for each job; an unusable reply is a Failure."""
+        """One explanation for each job; an unusable reply, or no word to show, is a Failure."""
         prompts = self.prompts(jobs)
-        answers = self._ask(prompts)
-        return [
-            self._read(job, prompt, answer)
-            for job, prompt, answer in zip(jobs, prompts, answers, strict=True)
-        ]
+        answered = zip(prompts, self._ask(prompts), strict=True)
+        return [self._read(job, *next(answered)) if self._tops(job) else self._silent(job) for job in jobs]
 
     def _shown(self, job: Explanatory) -> tuple[Excerpt, ...]:
         return tuple(excerpt for excerpt in job.shown if excerpt.is_top)[: self._config.excerpts]
 
+    def _tops(self, job: Explanatory) -> tuple[str, ...]:
+        return strongest_tokens(self._shown(job), share=self._config.highlight, count=_TOPS)
+
+    def _silent(self, job: Explanatory) -> Failure:
+        detail = "no excerpt of the explain split has a highlighted token that is not white space"
+        return Failure(job.unit, "explain", "nothing_highlighted", detail, self.name)
+
     def _prompt(self, job: Explanatory) -> Prompt:
-        shown, share = self._shown(job), self._config.highlight
         return self._template.generate(
             max_tokens=self._config.max_tokens,
             temperature=self._config.temperature,
             seed=self._seed,
-            excerpts=[highlighted(excerpt, share=share) for excerpt in shown],
-            tops=strongest_tokens(shown, share=share, count=_TOPS),
+            excerpts=[highlighted(excerpt, share=self._config.highlight) for excerpt in self._shown(job)],
+            tops=self._tops(job),
         )
 
     def _read(

@@ -136,7 +136,8 @@ def _correlations(
     centred = truth_T - w @ truth_T
     x = fires_AT.astype(np.float64)
     mean = x @ w
-    variance = mean * (1 - mean)
+    variance = np.maximum(mean * (1 - mean), 0)  # a mean of 1 may come out a little above
     scale = np.sqrt(variance * (w @ centred**2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(scale > 1e-12, (x @ (w * centred)) / scale, -1.0)
+        found = np.where(scale > 1e-12, (x @ (w * centred)) / scale, -1.0)
+    return found.round(9)  # so that tests that fire alike tie exactly

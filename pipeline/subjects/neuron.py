@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ UNIT_ID = re.compile(r"L(\d+)\.N(\d+)\.(pos|neg)")
 HOOK_NAMES = ("down_proj", "c_proj")
 
 
-class Coordinates(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Coordinates:
     """Where a neuron unit sits."""
 
     layer: int
@@ -99,8 +101,10 @@ class NeuronSubject:
     def check_units(self, units: Sequence[str]) -> None:
         """Raises ConfigError for a unit that this subject does not have."""
         for unit in units:
-            layer, index, sign = parse_unit(unit)
-            if layer >= len(self.widths) or index >= self.widths[layer] or sign not in self.signs:
+            at = parse_unit(unit)
+            if not (
+                at.layer < len(self.widths) and at.index < self.widths[at.layer] and at.sign in self.signs
+            ):
                 raise ConfigError(
                     f"units.ids: {self.name} has no unit {unit}: it has layers 0 to "
                     f"{len(self.widths) - 1}, neurons 0 to {self.widths[0] - 1}, signs {'/'.join(self.signs)}"
@@ -337,8 +341,9 @@ def _down_projections(model: torch.nn.Module, name: str) -> list[torch.nn.Module
 
 
 def _input_width(module: torch.nn.Module) -> int:
-    width = getattr(module, "in_features", None)
-    return int(width if width is not None else module.weight.shape[0])  # GPT-2's Conv1D is (in, out)
+    if isinstance(module, torch.nn.Linear):
+        return module.in_features
+    return cast(torch.Tensor, module.weight).shape[0]  # GPT-2's Conv1D holds (in, out)
 
 
 @contextmanager
