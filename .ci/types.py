@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
+    """Builds, unpacks and checks; exits with mypy's own code."""
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "site"
         build = [sys.executable, "-m", "build", "--wheel", "--outdir", scratch, str(ROOT)]

@@ -1,4 +1,4 @@
-"""What capture costs: its speed beside the bare forward pass, and its memory beside a corpus four times as long.
+"""What capture costs: speed beside the bare forward pass, memory beside a corpus four times as long.
 
     python bench/capture.py                          speed, then memory at 100k and 400k tokens
     python bench/capture.py --only speed --batches 6
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -29,8 +30,6 @@ from scrutable.pipeline.sampling import SamplingPlan
 from scrutable.pipeline.subjects.neuron import NeuronSubject
 from scrutable.pipeline.windows import Windows, permuted
 
-from pathlib import Path
-
 CONFIG = Path(__file__).parent.parent / "configs" / "demo.yaml"
 TARGET_RATIO, TARGET_GROWTH = 1.20, 1.05
 PLAN = SamplingPlan(
@@ -39,10 +38,14 @@ PLAN = SamplingPlan(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", choices=["speed", "memory"])
     parser.add_argument("--batches", type=int, default=12, help="pairs of batches that are timed")
-    parser.add_argument("--tokens", type=int, default=0, help="internal: capture so many tokens, print the peak")
+    parser.add_argument(
+        "--tokens", type=int, default=0, help="internal: capture so many tokens, print the peak"
+    )
     arguments = parser.parse_args()
     if arguments.tokens:
         print(_peak_after_capture(arguments.tokens))
@@ -75,7 +78,9 @@ def _speed(n_batches: int) -> None:
         bare_tokens += int(windows.lengths[batch].sum())
         bare_seconds += seconds[True]
         captured_seconds += seconds[False]
-    print(f"subject {subject.name}, {subject.provenance['dtype']}, {sum(subject.widths):,} neurons, both signs")
+    print(
+        f"subject {subject.name}, {subject.provenance['dtype']}, {sum(subject.widths):,} neurons, both signs"
+    )
     print(f"batches of {size} windows of {int(windows.lengths.max())} tokens, {len(ratios)} pairs, CPU time")
     print(f"bare forward pass  {bare_tokens / bare_seconds:8,.0f} tokens per CPU second")
     print(f"capture            {bare_tokens / captured_seconds:8,.0f} tokens per CPU second")
@@ -103,7 +108,14 @@ def _peak_after_capture(tokens: int) -> int:
 
 
 def _subject_and_windows(tokens: int) -> tuple[NeuronSubject, Windows]:
-    config = load_config(CONFIG, [f"corpus.max_tokens={tokens}", "corpus.max_document_tokens=20000", "corpus.window=64"])
+    config = load_config(
+        CONFIG,
+        [
+            f"corpus.max_tokens={tokens}",
+            f"corpus.max_document_tokens={max(2000, tokens // 50)}",
+            "corpus.window=64",
+        ],
+    )
     files = resolve_model("smollm2-135m", convert=convert_gguf, check=check_continuation)
     subject = NeuronSubject(str(files.path), name=files.name, placement=place(), provenance={})
     windows, _ = cut_corpus(config, resolve_corpus("enwiki-sample"), subject, lambda _done, _total: None)

@@ -47,8 +47,7 @@ def _summary(scores: Sequence[Score], failures: Sequence[Failure], *, draws: int
     values = _defined([score.value for score in scores])
     excesses = _defined([score.excess for score in scores])
     interval, excess_interval = (
-        mean_interval(figures, draws=draws, rng=generator(seed, "summary"))
-        for figures in (values, excesses)
+        mean_interval(figures, draws=draws, rng=generator(seed, "summary")) for figures in (values, excesses)
     )
     n_above = sum(score.excess_low > 0 for score in scores)  # false where the interval is NaN
     return Summary(

@@ -204,7 +204,8 @@ def _print_summary(runner: Runner) -> None:
 
     summary = load_run(runner.folder.path).summary
     say_result(
-        f"{'explainer + simulator':<28}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  95 % interval   units"
+        f"{'explainer + simulator':<28}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
+        "95 % interval     units"
     )
     for row in summary.itertuples():
         interval = f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
@@ -236,9 +237,7 @@ def _print_forecast(lines: list[StageForecast]) -> None:
     say_result(
         f"{'all':<32}{'':>9}{sum(line.prompts for line in lines):>10,}{tokens:>14,}{_duration(total):>12}"
     )
-    say_result(
-        "nothing was written; times are measured on a small sample and exclude downloads and loading"
-    )
+    say_result("nothing was written; times are measured on a small sample and exclude downloads and loading")
 
 
 def _duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ from scrutable.pipeline.config import (
 )
 from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.placement import place
-from scrutable.pipeline.prompting import template
+from scrutable.pipeline.prompting import Template, template
 from scrutable.pipeline.protocols import (
     Ask,
     Evaluation,
@@ -70,15 +70,21 @@ class Composition:
         Raises AssetError, ConfigError or CapabilityError for what could not work later.
         """
         self.corpus()
-        parts = (self._config.subject, *self._config.explainers.values(), *self._config.simulators.values())
-        for part in parts:
-            labels = template(part.prompt).labels if hasattr(part, "prompt") else None
-            if isinstance(part, ModelConfig):
-                model = self.locate(part)
-                if labels:
-                    from scrutable.pipeline.backends.transformers import check_labels
+        if isinstance(self._config.subject, ModelConfig):
+            self.locate(self._config.subject)
+        for explainer in self._config.explainers.values():
+            if isinstance(explainer, LlmExplainer):
+                self._check_prompt(explainer, template(explainer.prompt), ())
+        for simulator in self._config.simulators.values():
+            if isinstance(simulator, PromptedSimulator):
+                prompt = template(simulator.prompt)
+                self._check_prompt(simulator, prompt, prompt.required_labels().strings)
 
-                    check_labels(model.path, labels.strings, name=model.name)
+    def _check_prompt(self, config: ModelConfig, prompt: Template, labels: tuple[str, ...]) -> None:
+        from scrutable.pipeline.backends.transformers import check_prompt
+
+        model = self.locate(config)
+        check_prompt(model.path, name=model.name, labels=labels, is_chat=prompt.is_chat)
 
     def corpus(self) -> Path:
         """The corpus file or folder."""
@@ -123,9 +129,7 @@ class Composition:
     def locate(self, config: ModelConfig) -> LocatedModel:
         """The files of a model, fetched and converted if need be."""
         if config not in self._models:
-            files = resolve_model(
-                config.model, convert=convert_gguf, check=check_continuation, say=self._say
-            )
+            files = resolve_model(config.model, convert=convert_gguf, check=check_continuation, say=self._say)
             placement = place(device=config.device, dtype=config.dtype)
             facts = {
                 "name": files.name,

@@ -194,7 +194,7 @@ class RunConfig(Section):
     """A whole run."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     subject: SubjectConfig
     corpus: CorpusConfig
     units: UnitsConfig = UnitsConfig()

@@ -4,7 +4,7 @@
     ├── ConfigError                a config, an override or an argument that cannot be used
     ├── AssetError                 a model or corpus that cannot be resolved, fetched or verified
     ├── CorpusError                a corpus that cannot be read, is empty, binary, or too small for its splits
-    ├── RunFolderError             a run folder that belongs to another config, is damaged, or cannot be written
+    ├── RunFolderError             a run folder of another config, or damaged, or that cannot be written
     ├── CapabilityError            a model or tokenizer that cannot do what the config asks of it
     └── ParseError                 text that does not hold what its writer promised
 

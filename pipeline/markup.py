@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import dropwhile, groupby
+from itertools import groupby
 from typing import NamedTuple
 
 from scrutable.pipeline.records import Excerpt
@@ -21,37 +21,41 @@ class Piece(NamedTuple):
 def highlighted(excerpt: Excerpt, *, share: float) -> tuple[Piece, ...]:
     """The excerpt around its strongest token; tokens of at least `share` of the maximum are marked.
 
-    Neighbouring marked tokens are one piece; a mark neither begins nor ends with white space, and a
-    token of nothing else is not marked. A silent excerpt comes without marks.
+    Neighbouring marked tokens are one piece; a mark neither begins nor ends with white space, unless
+    white space is all that it holds. A silent excerpt comes without marks.
     """
-    peak = _peak(excerpt)
-    tokens = range(max(0, peak - BEFORE), min(len(excerpt.activations), peak + AFTER + 1))
     words = excerpt.passage.tokens
     pieces: list[Piece] = []
-    for is_marked, run in groupby(tokens, lambda t: bool(words[t].strip()) and _is_strong(excerpt, t, share)):
+    for is_marked, run in groupby(_around_peak(excerpt), lambda t: _is_strong(excerpt, t, share)):
         text = "".join(words[t] for t in run)
-        before, bare, after = text.partition(text.strip()) if is_marked else (text, "", "")
+        bare = text.strip() or text
+        before, bare, after = text.partition(bare) if is_marked and text else (text, "", "")
         pieces += Piece(before, False), Piece(bare, True), Piece(after, False)
-    first, *others = [*dropwhile(lambda piece: not piece.text.strip(), pieces), Piece("", False)]
-    return tuple(piece for piece in (Piece(first.text.lstrip(), first.is_marked), *others) if piece.text)
+    pieces = [piece for piece in pieces if piece.text]
+    if pieces and not pieces[0].is_marked:
+        pieces[0] = Piece(pieces[0].text.lstrip(), False)
+    return tuple(piece for piece in pieces if piece.text)
 
 
 def strongest_tokens(excerpts: Sequence[Excerpt], *, share: float, count: int) -> tuple[str, ...]:
-    """Up to `count` different highlighted tokens without their white space, strongest first."""
+    """Up to `count` different tokens that `highlighted` marks, strongest first, without white space.
+
+    A token of white space alone is given as it is.
+    """
     strength: dict[str, float] = {}
     for excerpt in excerpts:
-        for t, (token, activation) in enumerate(
-            zip(excerpt.passage.tokens, excerpt.activations, strict=True)
-        ):
-            bare = token.strip()
-            if bare and _is_strong(excerpt, t, share):
-                strength[bare] = max(strength.get(bare, 0.0), activation)
+        for t in _around_peak(excerpt):
+            token = excerpt.passage.tokens[t]
+            if token and _is_strong(excerpt, t, share):
+                bare = token.strip() or token
+                strength[bare] = max(strength.get(bare, 0.0), excerpt.activations[t])
     return tuple(sorted(strength, key=lambda token: (-strength[token], token))[:count])
 
 
-def _peak(excerpt: Excerpt) -> int:
+def _around_peak(excerpt: Excerpt) -> range:
     scored = range(excerpt.passage.n_context, len(excerpt.activations))
-    return max(scored, key=lambda t: (excerpt.activations[t], -t), default=0)
+    peak = max(scored, key=lambda t: (excerpt.activations[t], -t), default=0)
+    return range(max(0, peak - BEFORE), min(len(excerpt.activations), peak + AFTER + 1))
 
 
 def _is_strong(excerpt: Excerpt, t: int, share: float) -> bool:

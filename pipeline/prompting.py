@@ -57,11 +57,15 @@ class Template:
 
     def read_labels(self, **records: Any) -> Prompt:
         """A prompt that asks for label distributions."""
+        shared, text, positions = self._render(records)
+        read = ReadLabels(labels=self.required_labels().strings, positions=positions)
+        return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
+
+    def required_labels(self) -> Labels:
+        """The labels. Raises ConfigError for a prompt that has none, so that no simulator can use it."""
         if self.labels is None:
             raise ConfigError(f"prompt {self.name} has no labels in its front matter, so none can be read")
-        shared, text, positions = self._render(records)
-        read = ReadLabels(labels=self.labels.strings, positions=positions)
-        return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
+        return self.labels
 
     def _render(self, records: dict[str, Any]) -> tuple[tuple[str, ...], str, tuple[int, ...]]:
         body = _environment().get_template(f"{self.name}.jinja")

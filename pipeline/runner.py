@@ -319,9 +319,7 @@ class Runner:
 
     def _nulls(self, explanations: Mapping[str, Explanation]) -> dict[str, tuple[str, ...]]:
         explained = [unit for unit in self._firing if unit.id in explanations]
-        return self.evaluation.assign_nulls(
-            explained, count=self.config.scoring.nulls, seed=self.config.seed
-        )
+        return self.evaluation.assign_nulls(explained, count=self.config.scoring.nulls, seed=self.config.seed)
 
     def _jobs(
         self, unit: str, explanations: Mapping[str, Explanation], nulls: Mapping[str, tuple[str, ...]]

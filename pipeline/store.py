@@ -289,7 +289,7 @@ def _lock(file: IO[str], path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunFolderError(
-            f"another process is working in {path.parent}: wait for it, or give this run another name (name=...)"
+            f"another process is working in {path.parent}: wait for it, or run under another name (name=...)"
         ) from None
 
 

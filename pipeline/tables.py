@@ -21,9 +21,13 @@ class TokenTable:
 
     def write(self) -> str:
         """One JSON object, strongest token first; the token "" stands for all others."""
-        rounded = {token: round(mean, 4) for token, mean in self.means.items()}
+        rounded = {token: _rounded(mean) for token, mean in self.means.items()}
         ordered = sorted(rounded.items(), key=lambda item: (-item[1], item[0]))
-        return json.dumps(dict(ordered) | {"": round(self.other, 4)}, ensure_ascii=False)
+        return json.dumps(dict(ordered) | {"": _rounded(self.other)}, ensure_ascii=False)
+
+
+def _rounded(mean: float) -> float:
+    return float(f"{mean:.6g}")
 
 
 def read_table(text: str) -> TokenTable:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from scrutable.pipeline import assets
 from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
 from scrutable.pipeline.errors import AssetError
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 LAYERS, D, MLP, HEADS = 2, 64, 96, 2
 TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "b", "▁a", "ab"]

@@ -37,9 +37,11 @@ def test_neighbouring_marked_tokens_are_one_piece_and_its_space_stays_outside() 
     )
 
 
-def test_white_space_is_never_marked_and_never_drawn_into_a_mark() -> None:
-    assert marked(excerpt(["x", "\n", " cat", "\n", " dog"], [0, 1, 1, 1, 1])) == "x\n <<cat>>\n <<dog>>"
-    assert marked(excerpt(["x", " \n", "y"], [0, 1, 0])) == "x \ny"
+def test_white_space_around_a_mark_stays_outside_and_white_space_alone_is_marked_itself() -> None:
+    assert marked(excerpt(["x", "\n", " cat", "\n"], [0, 1, 1, 1])) == "x\n <<cat>>\n"
+    newline = excerpt(["x", " \n", "y"], [0, 1, 0])
+    assert marked(newline) == "x<< \n>>y"
+    assert strongest_tokens([newline], share=0.5, count=2) == (" \n",)
 
 
 def test_context_is_shown_and_never_marked_however_strong_it_is() -> None:
@@ -70,18 +72,20 @@ def test_an_excerpt_without_tokens_has_no_pieces() -> None:
 
 @given(excerpts())
 def test_taking_the_marks_away_gives_back_the_text_around_the_peak(shown: Excerpt) -> None:
-    text = "".join(piece.text for piece in highlighted(shown, share=0.5))
+    pieces = highlighted(shown, share=0.5)
+    text = "".join(piece.text for piece in pieces)
     assert text in shown.passage.text
-    assert text == text.lstrip()
     if len(shown.activations) <= AFTER + 1:  # the cut takes nothing away
-        assert text == shown.passage.text.lstrip()
+        assert text.lstrip() == shown.passage.text.lstrip()
+    if pieces and not pieces[0].is_marked:  # white space that is marked is what the unit fires on
+        assert text == text.lstrip()
 
 
 @given(excerpts())
-def test_no_mark_is_empty_or_begins_or_ends_with_white_space(shown: Excerpt) -> None:
+def test_no_mark_is_empty_or_begins_or_ends_with_white_space_beside_a_word(shown: Excerpt) -> None:
     pieces = highlighted(shown, share=0.5)
     assert all(piece.text for piece in pieces)
-    assert all(piece.text == piece.text.strip() for piece in pieces if piece.is_marked)
+    assert all(piece.text.strip() in (piece.text, "") for piece in pieces if piece.is_marked)
 
 
 def test_strongest_tokens_are_different_words_strongest_first_then_by_name() -> None:

@@ -54,9 +54,7 @@ def test_every_unit_gets_as_many_others_as_there_are_and_never_its_own_neuron(
 @given(samples(smallest=14), st.integers(1, 5), st.integers(0, 3))
 def test_every_unit_serves_as_a_null_exactly_count_times(units: list[Unit], count: int, seed: int) -> None:
     """From 2·count + 4 units on: the bound that the module derives."""
-    used = Counter(
-        null for others in assign_nulls(units, count=count, seed=seed).values() for null in others
-    )
+    used = Counter(null for others in assign_nulls(units, count=count, seed=seed).values() for null in others)
     assert used == {u.id: count for u in units}
 
 

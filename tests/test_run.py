@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny_models import save_tiny_model
-from toy_run import model_sections, scrutable, tables, write_config, write_corpus
+from toy_run import Done, Finished, model_sections, scrutable, tables, write_config, write_corpus
 
 from scrutable.pipeline import load_run
 
@@ -20,17 +20,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def planted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def planted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A config and the folder of its finished run."""
     folder = tmp_path_factory.mktemp("planted")
     config = write_config(folder / "toy.yaml", corpus)
     done = scrutable("run", config, "--runs", folder / "runs")
     assert done.returncode == 0, done.stderr
-    return config, folder / "runs" / "toy"
+    return Finished(config, folder / "runs" / "toy")
 
 
 @pytest.fixture(scope="module")
-def with_models(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def with_models(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The same for a run in which a tiny random model explains itself."""
     folder = tmp_path_factory.mktemp("models")
     sections = model_sections(save_tiny_model("llama", folder / "tiny"))
@@ -39,11 +39,11 @@ def with_models(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     config = write_config(folder / "toy.yaml", corpus, corpus=settings, **sections)
     done = scrutable("run", config, "--runs", folder / "runs")
     assert done.returncode == 0, done.stderr
-    return config, folder / "runs" / "toy"
+    return Finished(config, folder / "runs" / "toy")
 
 
-def test_true_explanations_of_planted_units_score_near_one_and_others_near_nothing(planted) -> None:
-    run = load_run(planted[1])
+def test_true_explanations_of_planted_units_score_near_one_and_others_near_nothing(planted: Finished) -> None:
+    run = load_run(planted.run)
     rules = run.explanations.query("explainer == 'program'").set_index("unit")["text"].to_dict()
     assert rules["L0.N0.pos"] == "digit"
     scores = run.scores.query("explainer == 'program' and metric == 'correlation'").set_index("unit")
@@ -52,16 +52,16 @@ def test_true_explanations_of_planted_units_score_near_one_and_others_near_nothi
     assert (scores["low"] <= scores["value"]).all()
 
 
-def test_the_explainer_never_saw_a_document_that_is_scored(planted) -> None:
-    excerpts = load_run(planted[1]).excerpts
+def test_the_explainer_never_saw_a_document_that_is_scored(planted: Finished) -> None:
+    excerpts = load_run(planted.run).excerpts
     documents = excerpts.groupby("split")["document"].agg(set)
     assert not documents["explain"] & documents["test"]
     assert not documents["explain"] & documents["calibrate"]
     assert set(excerpts.loc[excerpts["shown"], "split"]) == {"explain"}
 
 
-def test_every_table_can_be_read_as_a_frame_with_its_columns(with_models) -> None:
-    run = load_run(with_models[1])
+def test_every_table_can_be_read_as_a_frame_with_its_columns(with_models: Finished) -> None:
+    run = load_run(with_models.run)
     assert len(run.units) == 4
     assert len(run.all_units) == 2 * 24 * 2
     explained = run.explanations
@@ -78,8 +78,8 @@ def test_every_table_can_be_read_as_a_frame_with_its_columns(with_models) -> Non
     assert len(run.manifest["starts"]) == 1
 
 
-def test_weights_of_the_test_excerpts_sum_to_the_windows_of_the_split(with_models) -> None:
-    excerpts = load_run(with_models[1]).excerpts.query("split == 'test'")
+def test_weights_of_the_test_excerpts_sum_to_the_windows_of_the_split(with_models: Finished) -> None:
+    excerpts = load_run(with_models.run).excerpts.query("split == 'test'")
     totals = excerpts.groupby("unit")["weight"].sum()
     assert totals.max() == pytest.approx(totals.min())
 
@@ -98,7 +98,7 @@ def test_ten_kills_change_no_byte(kind: str, request: pytest.FixtureRequest, tmp
     assert len(load_run(run).manifest["starts"]) >= 2
 
 
-def test_a_finished_run_asks_nothing_again(with_models) -> None:
+def test_a_finished_run_asks_nothing_again(with_models: Finished) -> None:
     config, run = with_models
     before = tables(run)
     done = scrutable("run", config, "--runs", run.parent)
@@ -107,7 +107,9 @@ def test_a_finished_run_asks_nothing_again(with_models) -> None:
     assert tables(run) == before
 
 
-def test_explain_stops_after_explaining_and_score_goes_on_from_there(planted, tmp_path: Path) -> None:
+def test_explain_stops_after_explaining_and_score_goes_on_from_there(
+    planted: Finished, tmp_path: Path
+) -> None:
     config, whole = planted
     assert scrutable("explain", config, "--runs", tmp_path).returncode == 0
     assert load_run(tmp_path / "toy").scores.empty
@@ -119,15 +121,15 @@ def test_explain_stops_after_explaining_and_score_goes_on_from_there(planted, tm
     assert (tmp_path / "toy" / "report" / "index.html").exists()
 
 
-def test_a_limit_runs_the_first_units_in_a_folder_of_its_own(planted, tmp_path: Path) -> None:
+def test_a_limit_runs_the_first_units_in_a_folder_of_its_own(planted: Finished, tmp_path: Path) -> None:
     config, whole = planted
     assert scrutable("run", config, "--runs", tmp_path, "--limit", "2").returncode == 0
     limited = load_run(tmp_path / "toy-limit2")
     assert limited.units["unit"].tolist() == load_run(whole).units["unit"].tolist()[:2]
 
 
-def test_a_dry_run_counts_and_writes_nothing(with_models, tmp_path: Path) -> None:
-    done = scrutable("run", with_models[0], "--runs", tmp_path, "--dry-run")
+def test_a_dry_run_counts_and_writes_nothing(with_models: Finished, tmp_path: Path) -> None:
+    done = scrutable("run", with_models.config, "--runs", tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = {line.split("  ")[0].strip(): line.split() for line in done.stdout.splitlines()}
     assert lines["explain: llm"][3] == "4"  # one prompt for each unit
@@ -136,7 +138,7 @@ def test_a_dry_run_counts_and_writes_nothing(with_models, tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-def test_a_unit_that_never_fires_is_a_counted_failure_and_the_others_are_scored(corpus, tmp_path) -> None:
+def test_a_unit_that_never_fires_is_counted_and_the_others_are_scored(corpus: Path, tmp_path: Path) -> None:
     rules = ["digit", 'word("no-such-word")', 'word("the")', 'word("of")']
     config = write_config(tmp_path / "toy.yaml", corpus, subject={"kind": "planted", "rules": rules})
     assert scrutable("run", config, "--runs", tmp_path).returncode == 0
@@ -147,7 +149,7 @@ def test_a_unit_that_never_fires_is_a_counted_failure_and_the_others_are_scored(
     assert math.isnan(run.units.set_index("unit").loc["L0.N1.pos", "density"])
 
 
-def refused(done, *words: str) -> None:
+def refused(done: Done, *words: str) -> None:
     """One line on stderr that holds the words, and exit code 2."""
     assert done.returncode == 2, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
@@ -170,8 +172,10 @@ def refused(done, *words: str) -> None:
         ("subject={kind: planted, rules: ['digit or']}", ("digit or",)),
     ],
 )
-def test_bad_settings_are_one_clear_line(override: str, words: tuple[str, ...], planted, tmp_path) -> None:
-    refused(scrutable("run", planted[0], override, "--runs", tmp_path), *words)
+def test_bad_settings_are_one_clear_line(
+    override: str, words: tuple[str, ...], planted: Finished, tmp_path: Path
+) -> None:
+    refused(scrutable("run", planted.config, override, "--runs", tmp_path), *words)
 
 
 @pytest.mark.parametrize(
@@ -183,27 +187,33 @@ def test_bad_settings_are_one_clear_line(override: str, words: tuple[str, ...], 
         ("simulators.prompted.prompt=explain_chat", ("labels",)),
     ],
 )
-def test_models_and_prompts_that_cannot_work_are_one_clear_line(override, words, with_models, tmp_path) -> None:
-    refused(scrutable("run", with_models[0], override, "--runs", tmp_path), *words)
+def test_models_and_prompts_that_cannot_work_are_one_clear_line(
+    override: str, words: tuple[str, ...], with_models: Finished, tmp_path: Path
+) -> None:
+    refused(scrutable("run", with_models.config, override, "--runs", tmp_path), *words)
 
 
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", ("empty",)), (b"\x00\x01\xff" * 50, ("binary",))], ids=["empty", "binary"]
 )
-def test_a_corpus_that_is_no_text_is_one_clear_line(content, words, planted, tmp_path) -> None:
+def test_a_corpus_that_is_no_text_is_one_clear_line(
+    content: bytes, words: tuple[str, ...], planted: Finished, tmp_path: Path
+) -> None:
     path = tmp_path / "corpus.txt"
     path.write_bytes(content)
-    refused(scrutable("run", planted[0], f"corpus.source={path}", "--runs", tmp_path), *words)
+    refused(scrutable("run", planted.config, f"corpus.source={path}", "--runs", tmp_path), *words)
 
 
-def test_a_run_folder_of_another_config_is_refused_and_untouched(planted) -> None:
+def test_a_run_folder_of_another_config_is_refused_and_untouched(planted: Finished) -> None:
     config, run = planted
     before = tables(run)
-    refused(scrutable("run", config, "seed=1", "scoring.nulls=1", "--runs", run.parent), "scoring.nulls, seed")
+    refused(
+        scrutable("run", config, "seed=1", "scoring.nulls=1", "--runs", run.parent), "scoring.nulls, seed"
+    )
     assert tables(run) == before
 
 
-def test_a_full_disk_is_one_clear_line_and_loses_nothing(planted, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_clear_line_and_loses_nothing(planted: Finished, tmp_path: Path) -> None:
     config, whole = planted
     refused(scrutable("run", config, "--runs", tmp_path, fail_at=6), "no space left")
     assert not list(tmp_path.rglob(".partial-*"))
@@ -211,7 +221,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(planted, tmp_path: Path
     assert tables(tmp_path / "toy") == tables(whole)
 
 
-def test_a_damaged_part_is_named(planted, tmp_path: Path) -> None:
+def test_a_damaged_part_is_named(planted: Finished, tmp_path: Path) -> None:
     config, _ = planted
     assert scrutable("run", config, "--runs", tmp_path).returncode == 0
     part = next((tmp_path / "toy" / "level-0" / "simulations").glob("*.parquet"))
@@ -223,18 +233,18 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     refused(scrutable("report", tmp_path), "no run folder")
 
 
-def test_two_processes_do_not_work_in_one_folder(planted, tmp_path: Path) -> None:
+def test_two_processes_do_not_work_in_one_folder(planted: Finished, tmp_path: Path) -> None:
     import fcntl
 
     run = tmp_path / "toy"
     run.mkdir()
     with (run / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refused(scrutable("run", planted[0], "--runs", tmp_path), "another process")
+        refused(scrutable("run", planted.config, "--runs", tmp_path), "another process")
 
 
-def test_the_manifest_says_what_ran(planted) -> None:
-    manifest = json.loads((planted[1] / "manifest.json").read_text())
+def test_the_manifest_says_what_ran(planted: Finished) -> None:
+    manifest = json.loads((planted.run / "manifest.json").read_text())
     assert manifest["corpus"]["n_documents"] > 10
     assert manifest["starts"][0]["versions"]["scrutable"]
     assert set(manifest["explainers"]) == {"program", "table"}

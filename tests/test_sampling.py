@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,9 @@ POPULATIONS = st.lists(st.integers(0, 30), min_size=1, max_size=8).filter(any)
 
 
 @given(POPULATIONS, st.integers(0, 6), st.integers(1, 5), st.randoms(use_true_random=False))
-def test_weights_sum_to_the_number_of_windows(population, n_top, k, random) -> None:
+def test_weights_sum_to_the_number_of_windows(
+    population: list[int], n_top: int, k: int, random: Random
+) -> None:
     strata = [s for s, n in enumerate(population) for _ in range(n)]  # window w lies in strata[w]
     ranked = sorted(range(len(strata)), key=lambda w: (-strata[w], w))
     order = random.sample(range(len(strata)), k=len(strata))
@@ -51,9 +55,7 @@ def test_the_weighted_mean_of_many_samples_is_the_mean_of_the_population() -> No
     for _ in range(400):
         order = rng.permutation(200)
         slots = [[int(w) for w in order if strata[w] == s][:6] for s in range(3)]
-        sample = design(
-            top=top, top_strata=[int(strata[w]) for w in top], slots=slots, population=population
-        )
+        sample = design(top=top, top_strata=[int(strata[w]) for w in top], slots=slots, population=population)
         estimates.append(float(np.dot(values[list(sample.windows)], sample.weights)) / 200)
     error = np.std(estimates) / np.sqrt(len(estimates))
     assert abs(np.mean(estimates) - values.mean()) < 4 * error

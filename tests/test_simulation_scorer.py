@@ -191,9 +191,7 @@ def test_calibration_is_weighted_least_squares_on_the_calibrate_excerpts() -> No
 
 def test_the_excess_is_over_the_mean_of_the_nulls_and_paired() -> None:
     of = evidence(own=noisy(1, 1.0), nulls={OTHER: noisy(2, 8.0), THIRD: noisy(3, 8.0)})
-    alone = [
-        scores(evidence(own=predict))["correlation"].value for predict in (noisy(2, 8.0), noisy(3, 8.0))
-    ]
+    alone = [scores(evidence(own=predict))["correlation"].value for predict in (noisy(2, 8.0), noisy(3, 8.0))]
     score = scores(of)["correlation"]
     assert score.null == pytest.approx(sum(alone) / 2)
     assert score.excess == pytest.approx(score.value - score.null)
@@ -342,16 +340,12 @@ def test_label_mass_is_the_mean_over_answered_test_excerpts_of_the_own_explanati
 @settings(max_examples=20)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_everything_is_irrelevant_to_the_last_bit(random: Random) -> None:
-    of = evidence(
-        own=noisy(1, 1.0), nulls={OTHER: noisy(2, 4.0), THIRD: unrelated(3), FOURTH: noisy(4, 4.0)}
-    )
+    of = evidence(own=noisy(1, 1.0), nulls={OTHER: noisy(2, 4.0), THIRD: unrelated(3), FOURTH: noisy(4, 4.0)})
     calibrate, held_out, simulations = list(of.calibrate), list(of.held_out), list(of.simulations)
     random.shuffle(calibrate)
     random.shuffle(held_out)
     random.shuffle(simulations)
-    again = of._replace(
-        calibrate=tuple(calibrate), held_out=tuple(held_out), simulations=tuple(simulations)
-    )
+    again = of._replace(calibrate=tuple(calibrate), held_out=tuple(held_out), simulations=tuple(simulations))
     assert repr(simulation(again, seed=0, draws=50)) == repr(simulation(of, seed=0, draws=50))
 
 

@@ -46,7 +46,7 @@ MAXIMA = st.integers(5, 40).flatmap(
 
 @settings(deadline=None, max_examples=60)
 @given(MAXIMA, st.integers(1, 9))
-def test_it_keeps_what_an_obvious_sampler_keeps(rows, batch) -> None:
+def test_it_keeps_what_an_obvious_sampler_keeps(rows: list[list[float]], batch: int) -> None:
     maxima = np.array(rows, dtype=np.float32)
     kept = sampled(maxima, batch=batch)
     for u, values in enumerate(maxima):

@@ -14,7 +14,7 @@ import torch
 from tiny_models import FAMILIES, save_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 
-from scrutable.pipeline.backends.transformers import TransformersBackend, check_labels
+from scrutable.pipeline.backends.transformers import TransformersBackend, check_prompt
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.records import CallFailure, Completion, Generate, Prompt, ReadLabels
@@ -315,13 +315,15 @@ def test_a_label_of_several_tokens_is_refused_with_the_models_name(llama: World)
     with pytest.raises(CapabilityError, match="model tiny: the label '10' is 2 tokens"):
         llama.backend([prompt])
     with pytest.raises(CapabilityError, match="model tiny: the label '10' is 2 tokens"):
-        check_labels(str(llama.path), ("0", "10"), name="tiny")
-    check_labels(str(llama.path), LABELS, name="tiny")
+        check_prompt(str(llama.path), name="tiny", labels=("0", "10"), is_chat=False)
+    check_prompt(str(llama.path), name="tiny", labels=LABELS, is_chat=False)
 
 
 def test_a_chat_prompt_needs_a_chat_template(llama: World) -> None:
     with pytest.raises(CapabilityError, match="model tiny has no chat template"):
         llama.backend([Prompt((), "hello", Generate(max_tokens=3), is_chat=True)])
+    with pytest.raises(CapabilityError, match="model tiny has no chat template"):
+        check_prompt(str(llama.path), name="tiny", labels=(), is_chat=True)
 
 
 def test_labels_cannot_be_read_inside_a_chat_message(llama: World) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from scrutable.pipeline.errors import ConfigError, RunFolderError
 from scrutable.pipeline.records import SPLITS, Document, Split
 from scrutable.pipeline.windows import Windows, WindowsBuilder, cuts, permuted

@@ -14,7 +14,27 @@ from typing import Any, NamedTuple
 
 import yaml
 
-WORDS = "the of a river town old red ship king wrote found near under seven Paris Malta running nation she his".split()
+WORDS = (
+    "the",
+    "of",
+    "a",
+    "river",
+    "town",
+    "old",
+    "red",
+    "ship",
+    "king",
+    "wrote",
+    "found",
+    "near",
+    "under",
+    "seven",
+    "Paris",
+    "Malta",
+    "running",
+    "nation",
+    "his",
+)
 
 _ZYGOTE = """
 import json, os, signal, sys
@@ -65,6 +85,13 @@ for line in sys.stdin:
 """
 
 
+class Finished(NamedTuple):
+    """A config and the folder of its finished run."""
+
+    config: Path
+    run: Path
+
+
 class Done(NamedTuple):
     """How a command ended; a negative returncode is the signal that killed it."""
 
@@ -88,9 +115,8 @@ def write_corpus(path: Path, *, n_documents: int = 40) -> Path:
     rng = random.Random(0)
     with path.open("w", encoding="utf-8") as file:
         for number in range(n_documents):
-            words = [
-                str(rng.randrange(1000, 2100)) if rng.random() < 0.08 else rng.choice(WORDS) for _ in range(60)
-            ]
+            draws = [(rng.random() < 0.08, rng.randrange(1000, 2100), rng.choice(WORDS)) for _ in range(60)]
+            words = [str(year) if is_year else word for is_year, year, word in draws]
             file.write(json.dumps({"id": f"doc{number}", "text": " ".join(words) + "."}) + "\n")
     return path
 

@@ -30,7 +30,7 @@ HEADLINE_METRIC = "correlation"
 METRICS = {
     "correlation": "Correlation, weighted to the population of tokens",
     "explained_variance": "Explained variance, weighted; calibrated on other documents; not clipped at 0",
-    "top_and_random": "Top-and-random score: half strongest, half random excerpts; for comparison with the literature only",
+    "top_and_random": "Top-and-random: half strongest, half random excerpts; to compare with the literature",
 }
 
 TABLE_BYTES = 450_000  # what the table of units may take, so that the page stays below 1 MB

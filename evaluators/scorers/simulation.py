@@ -80,9 +80,7 @@ def simulation(evidence: Evidence, *, seed: int, draws: int = 2000) -> tuple[Sco
     own_id = f"{evidence.unit}/{evidence.explainer}"
     documents = {name: i for i, name in enumerate(sorted({e.document for e in evidence.held_out}))}
     rng = generator(seed, evidence.unit, "score")
-    counts = np.vstack(
-        [np.ones((1, len(documents))), bootstrap_counts(len(documents), draws=draws, rng=rng)]
-    )
+    counts = np.vstack([np.ones((1, len(documents))), bootstrap_counts(len(documents), draws=draws, rng=rng)])
     tested = {
         name: _tested(evidence, grouped.get(name, {}), documents=documents, counts=counts)
         for name in sorted({own_id, *grouped})
@@ -90,9 +88,7 @@ def simulation(evidence: Evidence, *, seed: int, draws: int = 2000) -> tuple[Sco
     own = tested.pop(own_id)
     nulls = list(tested.values())
     label_mass = _label_mass(own.aligned.excerpts, grouped.get(own_id, {}))
-    return tuple(
-        _score(evidence, metric, own=own, nulls=nulls, label_mass=label_mass) for metric in _METRICS
-    )
+    return tuple(_score(evidence, metric, own=own, nulls=nulls, label_mass=label_mass) for metric in _METRICS)
 
 
 def calibration(evidence: Evidence) -> Calibration:

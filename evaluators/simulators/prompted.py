@@ -60,8 +60,7 @@ class PromptedSimulator:
         if isinstance(answer, CallFailure):
             detail = f"{job.explanation.id} on {passage.id}: {answer.detail}"
             return Failure(job.unit, "simulate", answer.kind, detail, self.name)
-        labels = self._template.labels
-        assert labels is not None  # read_labels refused a template without labels
+        labels = self._template.required_labels()
         shape = (len(passage.tokens) - passage.n_context, len(labels.strings))
         if complaint := _complaint(answer.label_logprobs, shape):
             detail = f"{job.explanation.id} on {passage.id}: {complaint}"

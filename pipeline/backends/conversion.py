@@ -37,9 +37,7 @@ def convert_gguf(gguf: Path, into: Path) -> None:
             model = AutoModelForCausalLM.from_pretrained(
                 gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, local_files_only=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(
-                gguf.parent, gguf_file=gguf.name, local_files_only=True
-            )
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
         except (ValueError, KeyError, TypeError, IndexError, OSError, RuntimeError) as error:
             # The GGUF reader has no error of its own: a damaged or foreign file ends as any of these.
             raise AssetError(

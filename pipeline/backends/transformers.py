@@ -136,10 +136,7 @@ class TransformersBackend:
     def _encode_chat(self, number: int, prompt: Prompt) -> _Encoded:
         if isinstance(prompt.read, ReadLabels):
             raise CapabilityError("label distributions cannot be read inside a chat message")
-        if not self._tokenizer.chat_template:
-            raise CapabilityError(
-                f"model {self.name} has no chat template; use a completion prompt such as explain_completion"
-            )
+        _check_chat(self._tokenizer, self.name)
         text = self._tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt.whole}], tokenize=False, add_generation_prompt=True
         )
@@ -175,16 +172,20 @@ class TransformersBackend:
 
     def _label_logprobs(self, hidden_RD: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
         """(R, L) natural-log probabilities among the whole vocabulary."""
-        head = self._model.get_output_embeddings()
         index = torch.tensor(list(labels), device=self._device)
         parts = []
         for chunk in torch.split(hidden_RD, _LOGIT_ROWS):
-            logits = self._softcap(head(chunk).float())
+            logits = self._logits(chunk)
             parts.append(logits[:, index] - logits.logsumexp(-1, keepdim=True))
         return torch.cat(parts) if parts else torch.zeros(0, len(labels))
 
-    def _softcap(self, logits: torch.Tensor) -> torch.Tensor:
-        cap = getattr(self._model.config, "final_logit_softcapping", None)  # Gemma 2 has one
+    def _logits(self, hidden_RD: torch.Tensor) -> torch.Tensor:
+        """(R, V) as the model itself makes them of its last hidden states."""
+        logits: torch.Tensor = self._model.get_output_embeddings()(hidden_RD).float()
+        config = self._model.config
+        logits = logits * getattr(config, "logit_scale", 1.0)  # Cohere
+        logits = logits / getattr(config, "logits_scaling", 1.0)  # Granite
+        cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @torch.inference_mode()
@@ -235,7 +236,7 @@ class TransformersBackend:
         is_open = [True] * n
         ends = self._end_ids()
         for step in range(read.max_tokens):
-            logits = self._softcap(self._model.get_output_embeddings()(hidden_ND).float())
+            logits = self._logits(hidden_ND)
             token_N = _draw(logits, read.temperature, generators)
             for row, token in enumerate(token_N.tolist()):
                 if is_open[row] and token in ends:
@@ -307,18 +308,32 @@ def label_ids(tokenizer: Any, labels: Sequence[str], *, name: str) -> tuple[int,
     """The token of each label. Raises CapabilityError for a label that is not a single token."""
     ids = [tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
     for label, tokens in zip(labels, ids, strict=True):
-        if len(tokens) != 1:
+        if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
+            found = f"{len(tokens)} tokens" if len(tokens) != 1 else "unknown to its tokenizer"
             raise CapabilityError(
-                f"model {name}: the label {label!r} is {len(tokens)} tokens, so it cannot be read from one "
+                f"model {name}: the label {label!r} is {found}, so it cannot be read from one "
                 "next-token distribution; use a simulator prompt whose labels are single tokens of this "
                 "model (simulate_levels reads 0 to 9, simulate_marks an asterisk)"
             )
     return tuple(tokens[0] for tokens in ids)
 
 
-def check_labels(path: str, labels: Sequence[str], *, name: str) -> None:
-    """Raises CapabilityError unless each label is a single token; loads the tokenizer only."""
-    label_ids(AutoTokenizer.from_pretrained(path), labels, name=name)
+def check_prompt(path: str, *, name: str, labels: Sequence[str], is_chat: bool) -> None:
+    """Raises CapabilityError unless the model can be asked so; loads the tokenizer only.
+
+    Each label must be a single token, and a chat prompt needs a chat template.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    label_ids(tokenizer, labels, name=name)
+    if is_chat:
+        _check_chat(tokenizer, name)
+
+
+def _check_chat(tokenizer: Any, name: str) -> None:
+    if not tokenizer.chat_template:
+        raise CapabilityError(
+            f"model {name} has no chat template; use a completion prompt such as explain_completion"
+        )
 
 
 def _draw(logits_NV: torch.Tensor, temperature: float, generators: Sequence[torch.Generator]) -> torch.Tensor:

@@ -115,9 +115,7 @@ class NeuronSubject:
         encoded = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
         return [
             Tokenized(tuple(ids), pieces_of(text, [end for _, end in offsets]))
-            for text, ids, offsets in zip(
-                texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
-            )
+            for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
         ]
 
     def sampler(self, plan: SamplingPlan) -> Sampler:
@@ -270,34 +268,32 @@ def _window_statistics(
         order = torch.cat([regular.nonzero().squeeze(1), rows]).argsort()
     else:
         parts, order = [a], None
-    low, high, total, total_positive, square, square_positive = [
+    columns = [
         torch.cat(column) if len(column) > 1 else column[0]
         for column in zip(*map(_reduce, parts), strict=True)
     ]
-    if order is not None:
-        low, high = low[order], high[order]
+    low, high = (column if order is None else column[order] for column in columns[:2])
     maxima = {"pos": high.clamp_min(0), "neg": (-low).clamp_min(0)}
-    sums = {"pos": total_positive.sum(0), "neg": (total_positive - total).sum(0)}
-    squares = {"pos": square_positive.sum(0), "neg": (square - square_positive).sum(0)}
+    sums = dict(zip(SIGNS, columns[2:4], strict=True))
+    squares = dict(zip(SIGNS, columns[4:6], strict=True))
     return (
         torch.cat([maxima[sign] for sign in signs], dim=1).T.contiguous(),
-        torch.cat([sums[sign] for sign in signs]),
-        torch.cat([squares[sign] for sign in signs]).clamp_min(0),
+        torch.cat([sums[sign].sum(0) for sign in signs]),
+        torch.cat([squares[sign].sum(0) for sign in signs]),
     )
 
 
 def _reduce(a_BTF: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Each (B, F): minimum, maximum, sum, sum of the positive, and the same two for squares."""
-    low, high = a_BTF.aminmax(dim=1)
-    positive = a_BTF.clamp_min(0)
-    return (
-        low,
-        high,
-        a_BTF.sum(1),
-        positive.sum(1),
-        torch.linalg.vector_norm(a_BTF, dim=1).square(),
-        torch.linalg.vector_norm(positive, dim=1).square(),
-    )
+    """Each (B, F): minimum, maximum, sums of the positive and of the negative part, and of their squares.
+
+    Both parts are summed for themselves: a difference of sums would drown the smaller one in rounding.
+    Plain reductions over one reused buffer are several times faster on a CPU than `aminmax` and norms.
+    """
+    part = a_BTF.clamp_min(0)
+    positive, positive_square = part.sum(1), part.square_().sum(1)
+    torch.clamp(a_BTF, max=0, out=part)
+    negative, negative_square = part.sum(1), part.square_().sum(1)
+    return a_BTF.amin(1), a_BTF.amax(1), positive, -negative, positive_square, negative_square
 
 
 def pieces_of(text: str, ends: Sequence[int]) -> tuple[str, ...]:
@@ -347,9 +343,7 @@ def _input_width(module: torch.nn.Module) -> int:
 
 
 @contextmanager
-def _reading(
-    modules: Sequence[torch.nn.Module], read: Callable[[int, torch.Tensor], None]
-) -> Iterator[None]:
+def _reading(modules: Sequence[torch.nn.Module], read: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
     handles = [
         module.register_forward_pre_hook(lambda _, inputs, layer=layer: read(layer, inputs[0]))
         for layer, module in enumerate(modules)
