@@ -23,9 +23,9 @@ from scrutable.pipeline.assets import resolve_corpus, resolve_model
 from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
 from scrutable.pipeline.capture import capture
 from scrutable.pipeline.config import load_config
+from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.records import SPLITS
-from scrutable.pipeline.runner import cut_corpus
 from scrutable.pipeline.sampling import SamplingPlan
 from scrutable.pipeline.subjects.neuron import NeuronSubject
 from scrutable.pipeline.windows import Windows, permuted

@@ -40,7 +40,7 @@ DryRun = Annotated[
 
 
 def main() -> None:
-    """The console script: foreseen errors are one line and exit code 2, an interrupt is 130."""
+    """The console script: a foreseen error is one line and exit code 2, an interrupt 130."""
     is_debug = "--debug" in sys.argv
     if is_debug:
         sys.argv.remove("--debug")
@@ -51,9 +51,6 @@ def main() -> None:
             raise
         say(f"scrutable: {' '.join(str(error).split())}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("scrutable: interrupted; run the same command again to continue")
-        sys.exit(130)
 
 
 @app.command()
@@ -182,6 +179,9 @@ def _execute(config: RunConfig, runs: Path, *, until: str, folder_name: str = ""
             if not runner.is_simulated:
                 composition.check()
             runner.run(until=until)
+        except KeyboardInterrupt:
+            say("scrutable: interrupted; run the same command again to continue")
+            sys.exit(130)
         finally:
             folder.write_manifest(manifest)
         if until == "score":

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from scrutable.pipeline.config import SamplesConfig
 from scrutable.pipeline.records import SPLITS, Excerpt, Exemplars, Split
 from scrutable.pipeline.sampling import Captured, Sampled
+from scrutable.pipeline.traces import Traces
 from scrutable.pipeline.windows import Windows
-
-Traces = Mapping[tuple[str, int], NDArray[np.float32]]
-"""(unit, window) to the unit's (T,) activations on it."""
 
 
 def sampled_windows(captured: Captured, unit: str, samples: SamplesConfig) -> dict[Split, Sampled]:

@@ -14,9 +14,10 @@ from typing import TypeVar
 import numpy as np
 
 from scrutable.pipeline.config import RunConfig, SamplesConfig
+from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.protocols import Explanatory, SimulationJob, Subject
 from scrutable.pipeline.records import SPLITS, Cost, Excerpt, Explanation, Failure, Simulation, Split
-from scrutable.pipeline.runner import Parts, Watch, cut_corpus
+from scrutable.pipeline.runner import Parts, Watch
 from scrutable.pipeline.sampling import STRATUM_QUANTILES
 from scrutable.pipeline.selection import select_units
 from scrutable.pipeline.windows import Windows

@@ -28,12 +28,13 @@ def place(*, device: str = "auto", dtype: DtypeName = "auto") -> Placement:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
-        is_fast = _cpu_has_bfloat16() if device == "cpu" else torch.cuda.is_bf16_supported()
+        is_fast = cpu_has_bfloat16() if device == "cpu" else torch.cuda.is_bf16_supported()
         dtype = "bfloat16" if is_fast else ("float32" if device == "cpu" else "float16")
     return Placement(device, dtype)
 
 
-def _cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has bfloat16 instructions (AMX or AVX512-BF16)."""
     try:
         text = cpuinfo.read_text()
     except OSError:  # no such file outside Linux: the safe answer is the slower-to-be-wrong one

@@ -15,13 +15,11 @@ from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scrutable.pipeline.capture import capture
 from scrutable.pipeline.config import RunConfig
-from scrutable.pipeline.corpus import check_splits, load_corpus
-from scrutable.pipeline.errors import CorpusError
-from scrutable.pipeline.exemplars import Traces, build_exemplars, sampled_windows
+from scrutable.pipeline.cutting import cut_corpus
+from scrutable.pipeline.exemplars import build_exemplars, sampled_windows
 from scrutable.pipeline.protocols import (
     Evaluation,
     Evidence,
@@ -45,7 +43,8 @@ from scrutable.pipeline.records import (
 from scrutable.pipeline.sampling import Captured, SamplingPlan
 from scrutable.pipeline.selection import select_units
 from scrutable.pipeline.store import RunFolder
-from scrutable.pipeline.windows import Windows, WindowsBuilder
+from scrutable.pipeline.traces import Traces, pack, unpack
+from scrutable.pipeline.windows import Windows
 
 _CHECKPOINT_SECONDS = 60.0
 _WINDOWS_IN_TRACE_PART = 256
@@ -226,7 +225,7 @@ class Runner:
         with self.watch("traces") as progress:
             for done, (number, shard) in enumerate(todo, 1):
                 self.folder.write_arrays(
-                    self._trace_part(number), _pack(subject.traces(self.windows, shard, ids), wanted)
+                    self._trace_part(number), pack(subject.traces(self.windows, shard, ids), wanted)
                 )
                 progress(len(shards) - len(todo) + done, len(shards))
         self.parts.release_subject()
@@ -236,14 +235,8 @@ class Runner:
 
     def _traces(self) -> Traces:
         ids = [unit.id for unit in self._firing]
-        traces: dict[tuple[str, int], NDArray[np.float32]] = {}
-        for path in sorted((self.folder.level / "traces").glob("[0-9]*.npz")):
-            with np.load(path, allow_pickle=False) as part:
-                bounds = np.concatenate([[0], np.cumsum(part["lengths"])])
-                values = part["values"]
-                for k, (u, window) in enumerate(zip(part["units"], part["windows"], strict=True)):
-                    traces[ids[int(u)], int(window)] = values[bounds[k] : bounds[k + 1]]
-        return traces
+        parts = sorted((self.folder.level / "traces").glob("[0-9]*.npz"))
+        return {(ids[u], window): values for path in parts for u, window, values in unpack(path)}
 
     # -- exemplars ----------------------------------------------------------------------------
 
@@ -397,64 +390,6 @@ def pairings(explainers: Mapping[str, str], simulators: Mapping[str, str]) -> di
         for explainer, written in explainers.items()
         for simulator, read in simulators.items()
         if written == read
-    }
-
-
-def cut_corpus(
-    config: RunConfig, path: Path, subject: Subject, progress: Progress
-) -> tuple[Windows, dict[str, Any]]:
-    """The windows of a corpus in a subject's tokens, and what the manifest says of it.
-
-    Raises CorpusError for a corpus that cannot be read or is too small for its splits.
-    """
-    settings = config.corpus
-    corpus = load_corpus(
-        path,
-        shares=settings.splits,
-        seed=config.seed,
-        text_field=settings.text_field,
-        id_field=settings.id_field,
-        similarity=settings.near_duplicate,
-    )
-    builder = WindowsBuilder(length=settings.window, skip=settings.skip)
-    for document in corpus:
-        ids, pieces = subject.tokenize([document.text])[0]
-        cut = settings.max_document_tokens
-        builder.add(document, ids[:cut], pieces[:cut])
-        progress(min(builder.n_tokens, settings.max_tokens), settings.max_tokens)
-        if builder.n_tokens >= settings.max_tokens:
-            break
-    windows = builder.build()
-    if not sum(corpus.statistics.characters.values()):
-        raise CorpusError(f"{path} is empty: give a corpus with text in it")
-    if not len(windows):
-        raise CorpusError(
-            f"{path}: no document has more than {settings.skip} tokens, so there is nothing to score; give "
-            "longer documents or lower corpus.skip"
-        )
-    check_splits(windows.documents_in_splits)
-    facts = {
-        "name": settings.source,
-        "n_documents": len(windows.documents),
-        "n_tokens": len(windows.ids),
-        "n_windows": len(windows),
-        "documents_in_splits": dict(windows.documents_in_splits),
-        "too_short": windows.n_too_short,
-        "dropped": [f"{document} (resembles {other})" for document, other in corpus.statistics.dropped],
-    }
-    return windows, facts
-
-
-def _pack(
-    traces: Iterator[tuple[int, NDArray[np.float32]]], wanted: Mapping[int, Sequence[int]]
-) -> dict[str, NDArray[Any]]:
-    """The wanted (unit, window) pairs of some traces, one after the other."""
-    pairs = [(u, window, trace[:, u].copy()) for window, trace in traces for u in wanted[window]]
-    return {
-        "units": np.array([u for u, _, _ in pairs], dtype=np.int32),
-        "windows": np.array([window for _, window, _ in pairs], dtype=np.int32),
-        "lengths": np.array([len(values) for _, _, values in pairs], dtype=np.int32),
-        "values": np.concatenate([values for _, _, values in pairs]),
     }
 
 

@@ -98,6 +98,14 @@ def test_ten_kills_change_no_byte(kind: str, request: pytest.FixtureRequest, tmp
     assert len(load_run(run).manifest["starts"]) >= 2
 
 
+def test_an_interrupt_says_how_to_go_on_and_changes_no_byte(planted: Finished, tmp_path: Path) -> None:
+    done = scrutable("run", planted.config, "--runs", tmp_path, kill_at=9, with_signal=signal.SIGINT)
+    assert done.returncode == 130
+    assert "run the same command again" in done.stderr
+    assert scrutable("run", planted.config, "--runs", tmp_path).returncode == 0
+    assert tables(tmp_path / "toy") == tables(planted.run)
+
+
 def test_a_finished_run_asks_nothing_again(with_models: Finished) -> None:
     config, run = with_models
     before = tables(run)

@@ -6,6 +6,7 @@ import atexit
 import functools
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,7 @@ from scrutable.pipeline.backends import transformers as _
 from scrutable.pipeline.subjects import neuron, planted
 from scrutable.pipeline.cli import main
 
-def command(arguments, kill_at, fail_at):
+def command(arguments, kill_at, fail_at, with_signal):
     runner._CHECKPOINT_SECONDS = 0.0
     real, count = os.replace, 0
     def replace(source, target):
@@ -53,10 +54,10 @@ def command(arguments, kill_at, fail_at):
         if count == fail_at:
             raise OSError(28, "No space left on device")
         if count * 2 - 1 == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), with_signal)
         real(source, target)
         if count * 2 == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), with_signal)
     os.replace = replace
     sys.argv = ["scrutable", *arguments]
     main()
@@ -69,7 +70,7 @@ for line in sys.stdin:
             os.dup2(os.open(asked["out"][number - 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         code = 1
         try:
-            command(asked["arguments"], asked["kill_at"], asked["fail_at"])
+            command(asked["arguments"], asked["kill_at"], asked["fail_at"], asked["with_signal"])
             code = 0
         except SystemExit as stop:
             code = stop.code or 0
@@ -155,15 +156,23 @@ def model_sections(model: Path) -> dict[str, Any]:
     }
 
 
-def scrutable(*arguments: str | Path, kill_at: int = 0, fail_at: int = 0) -> Done:
+def scrutable(
+    *arguments: str | Path, kill_at: int = 0, fail_at: int = 0, with_signal: int = signal.SIGKILL
+) -> Done:
     """The command line, in a process of its own.
 
-    `kill_at` ends it by SIGKILL just before (odd) or after (even) a file is renamed into place;
+    `kill_at` sends it a signal just before (odd) or after (even) a file is renamed into place;
     `fail_at` lets a rename find the disk full.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = [str(Path(folder, name)) for name in ("stdout", "stderr")]
-        asked = {"arguments": list(map(str, arguments)), "kill_at": kill_at, "fail_at": fail_at, "out": out}
+        asked = {
+            "arguments": list(map(str, arguments)),
+            "kill_at": kill_at,
+            "fail_at": fail_at,
+            "with_signal": int(with_signal),
+            "out": out,
+        }
         zygote = _zygote()
         assert zygote.stdin
         assert zygote.stdout
