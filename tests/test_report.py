@@ -434,9 +434,10 @@ def test_no_token_is_invisible(token: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "printed"), [(0.372, "+0.37"), (-0.081, "−0.08"), (-0.001, "0.00"), (math.nan, "–")]
+    ("value", "printed"),
+    [(0.372, "+0.37"), (-0.081, "−0.081"), (-0.001, "−0.001"), (0.0001, "0.000"), (math.nan, "–")],
 )
-def test_scores_have_two_decimals_and_a_true_minus(value: float, printed: str) -> None:
+def test_scores_have_two_decimals_small_ones_three_and_a_true_minus(value: float, printed: str) -> None:
     assert wording.score(value, signed=True) == printed
 
 

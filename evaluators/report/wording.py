@@ -31,10 +31,11 @@ def figure(value: float, low: float, high: float, *, reason: str = "", signed: b
 
 
 def score(value: float, *, signed: bool = False) -> str:
-    """A score with two decimals; a dash for NaN."""
+    """A score with two decimals, three below 0.1; a dash for NaN."""
     if not math.isfinite(value):
         return NO_NUMBER
-    digits = f"{abs(value):,.2f}" if abs(value) < 100 else f"{abs(value):,.0f}"
+    places = 3 if abs(value) < 0.0995 else 2 if abs(value) < 100 else 0
+    digits = f"{abs(value):,.{places}f}"
     is_zero = not digits.strip("0.")
     sign = "" if is_zero else MINUS if value < 0 else "+" if signed else ""
     return sign + digits
