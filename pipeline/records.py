@@ -139,6 +139,7 @@ class Explanation:
     prompt: str = ""  # the rendered prompt; empty where there was none
     prompt_digest: str = ""  # SHA-256 of the prompt templates, first 16 hex digits
     reply: str = ""  # the model's raw reply, before parsing
+    is_cut: bool = False  # the reply ran into max_tokens, so the text may end in the middle
     shown: tuple[str, ...] = ()  # ids of the excerpts that it was written from
     cost: Cost = field(default_factory=Cost)
 

@@ -7,9 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from toy_assets import WHOLE, toy
 
 from scrutable.pipeline.asset_registry import ASSETS
+
+# A shared machine is slow at times; how long an example takes is no property of the code.
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,16 @@ from scrutable.pipeline.explainers.template import TemplateExplainer
 from scrutable.pipeline.programs import fires, read_program, write_program
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Explainer, Explanatory, Services
-from scrutable.pipeline.records import CallFailure, Cost, Excerpt, Exemplars, Explanation, Failure
+from scrutable.pipeline.records import (
+    CallFailure,
+    Completion,
+    Cost,
+    Excerpt,
+    Exemplars,
+    Explanation,
+    Failure,
+    Prompt,
+)
 from scrutable.pipeline.tables import read_table
 
 TEXTS = (
@@ -210,6 +221,14 @@ def test_the_models_reply_becomes_an_explanation_with_its_provenance() -> None:
     assert explanation.prompt == prompt.whole
     assert explanation.prompt_digest == template("explain_completion").digest
     assert explanation.cost == Cost(len(prompt.whole.split()), len(prompt.whole.split()), 3)
+
+
+def test_a_reply_that_ran_into_its_limit_says_so() -> None:
+    def ask(prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
+        return [Completion(text=" animals that", stopped="length") for _ in prompts]
+
+    made = LlmExplainer("llm", LlmConfig(model="scripted"), services(ask))
+    assert [explained(answer).is_cut for answer in made.explain([JOB])] == [True]
 
 
 def test_what_was_shown_is_recorded_and_is_what_the_prompt_holds() -> None:

@@ -51,6 +51,7 @@ def _explanation(unit: str, explainer: str) -> dict[str, Any]:
         "prompt": f"Explain {HOSTILE}" if is_llm else "",
         "prompt_digest": "0123456789abcdef",
         "reply": f"Sure {HOSTILE}",
+        "is_cut": explainer == "llm",
         "shown": ["explain-0"],
         "prompt_tokens": 1200,
         "computed_tokens": 800,
@@ -477,3 +478,9 @@ def test_a_histogram_counts_every_value_once() -> None:
 def test_values_of_a_page_share_their_decimals() -> None:
     assert [wording.on_scale(v, scale_max=0.05) for v in (0.05, -0.02, 0.0)] == ["0.0500", "−0.0200", "0"]
     assert wording.on_scale(7.056, scale_max=10.8) == "7.06"
+
+
+def test_an_explanation_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    write_report(_run(), tmp_path)
+    page = next((tmp_path / "units").glob("*.html")).read_text(encoding="utf-8")
+    assert "cut off at max_tokens" in page

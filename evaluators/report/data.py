@@ -136,6 +136,7 @@ def read_explanations(data: ReportData) -> tuple[Explanation, ...]:
             prompt=text(row["prompt"]),
             prompt_digest=text(row["prompt_digest"]),
             reply=text(row["reply"]),
+            is_cut=bool(row["is_cut"]),
             shown=tuple(str(excerpt) for excerpt in _listed(row["shown"])),
             cost=Cost(int(row["prompt_tokens"]), int(row["computed_tokens"]), int(row["generated_tokens"])),
         )

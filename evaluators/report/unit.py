@@ -212,6 +212,12 @@ def _facts(unit: Unit) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _author(explanation: Explanation) -> str:
+    if not explanation.model:
+        return "written without a model"
+    return f"written by {explanation.model}" + (", cut off at max_tokens" if explanation.is_cut else "")
+
+
 def _explained(explanation: Explanation, material: Material) -> Explained:
     cost = explanation.cost
     order = list(METRICS)
@@ -222,7 +228,7 @@ def _explained(explanation: Explanation, material: Material) -> Explained:
         language=explanation.language,
         text=explanation.text,
         is_prose=explanation.language == "english",
-        written_by=f"written by {explanation.model}" if explanation.model else "written without a model",
+        written_by=_author(explanation),
         prompt_digest=explanation.prompt_digest,
         prompt=explanation.prompt,
         reply=explanation.reply,

@@ -81,6 +81,7 @@ class LlmExplainer:
             prompt=prompt.whole,
             prompt_digest=self._template.digest,
             reply=answer.text,
+            is_cut=answer.stopped == "length",
             shown=tuple(excerpt.passage.id for excerpt in self._shown(job)),
             cost=answer.cost,
         )
