@@ -113,6 +113,9 @@ def _simulation(unit: str, explainer: str, simulator: str, excerpt: str, source:
         "expected": EXPECTED if source == unit else [99.0] * 5,
         "is_null": source != unit,
         "label_mass": 0.97,
+        "prompt_tokens": 40,
+        "computed_tokens": 30,
+        "generated_tokens": 0,
     }
 
 
@@ -484,3 +487,11 @@ def test_an_explanation_that_was_cut_off_says_so(tmp_path: Path) -> None:
     write_report(_run(), tmp_path)
     page = next((tmp_path / "units").glob("*.html")).read_text(encoding="utf-8")
     assert "cut off at max_tokens" in page
+
+
+def test_what_simulators_took_is_counted_nulls_included(tmp_path: Path) -> None:
+    run = _run()
+    n = len(run.simulations.query("explainer == 'llm'"))
+    text = _read(write_report(run, tmp_path)).text("answers")
+    assert f"{40 * n:,}" in text.replace("\u202f", ",").replace("\u00a0", ",")
+    assert f"{30 * n:,}" in text.replace("\u202f", ",").replace("\u00a0", ",")

@@ -183,6 +183,17 @@ def read_simulations(data: ReportData) -> dict[str, dict[tuple[Pairing, str], Si
     return by_unit
 
 
+def read_simulation_costs(data: ReportData) -> dict[Pairing, tuple[int, Cost]]:
+    """For each pairing, how many simulations there are, own and null, and what they took together."""
+    totals: dict[Pairing, tuple[int, Cost]] = {}
+    columns = ["explainer", "simulator", "prompt_tokens", "computed_tokens", "generated_tokens"]
+    for row in _rows(data.simulations[columns]):
+        pairing = Pairing(text(row["explainer"]), text(row["simulator"]))
+        n, total = totals.get(pairing, (0, Cost()))
+        totals[pairing] = (n + 1, total + Cost(*(int(row[name]) for name in columns[2:])))
+    return totals
+
+
 def read_calibrations(data: ReportData) -> dict[tuple[str, Pairing], Calibration]:
     """The calibration of each unit and pairing."""
     return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -19,11 +19,12 @@ from scrutable.evaluators.report.data import (
     read_failures,
     read_pairings,
     read_scores,
+    read_simulation_costs,
     read_summary,
     read_units,
 )
 from scrutable.evaluators.report.wording import Figure
-from scrutable.pipeline.records import Explanation, Failure, Score, Summary, Unit
+from scrutable.pipeline.records import Cost, Explanation, Failure, Score, Summary, Unit
 
 HEADLINE_METRIC = "correlation"
 
@@ -108,9 +109,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Tokens of one explainer."""
+    """Tokens of one explainer, or of one simulator on one explainer's explanations."""
 
-    explainer: str
+    part: str
     model: str
     n: str
     prompt: str
@@ -173,7 +174,7 @@ def index_page(data: ReportData) -> IndexPage:
         failures_note=_listed_note(len(failures)),
         undefined=_undefined(scores),
         answers=tuple(_answers(pairing, scores) for pairing in pairings),
-        spent=_spent(explanations),
+        spent=_spent(explanations, read_simulation_costs(data)),
         manifest=provenance.entries(data.manifest),
         config=provenance.config_yaml(data.config),
     )
@@ -426,18 +427,33 @@ def _answers(pairing: Pairing, scores: Sequence[Score]) -> Answers:
     )
 
 
-def _spent(explanations: Sequence[Explanation]) -> tuple[Spent, ...]:
+def _spent(
+    explanations: Sequence[Explanation], simulated: Mapping[Pairing, tuple[int, Cost]]
+) -> tuple[Spent, ...]:
     by_explainer: dict[str, list[Explanation]] = {}
     for explanation in explanations:
         by_explainer.setdefault(explanation.explainer, []).append(explanation)
-    return tuple(
-        Spent(
-            explainer=explainer,
-            model=", ".join(dict.fromkeys(e.model for e in group if e.model)) or "no model",
-            n=wording.count(len(group)),
-            prompt=wording.count(sum(e.cost.prompt_tokens for e in group)),
-            computed=wording.count(sum(e.cost.computed_tokens for e in group)),
-            generated=wording.count(sum(e.cost.generated_tokens for e in group)),
+    written = [
+        _spent_row(
+            f"explain: {explainer}",
+            ", ".join(dict.fromkeys(e.model for e in group if e.model)) or "no model",
+            len(group),
+            sum((e.cost for e in group), start=Cost()),
         )
         for explainer, group in by_explainer.items()
+    ]
+    return (
+        *written,
+        *(_spent_row(f"simulate: {pairing.label}", "", n, cost) for pairing, (n, cost) in simulated.items()),
+    )
+
+
+def _spent_row(part: str, model: str, n: int, cost: Cost) -> Spent:
+    return Spent(
+        part=part,
+        model=model,
+        n=wording.count(n),
+        prompt=wording.count(cost.prompt_tokens),
+        computed=wording.count(cost.computed_tokens),
+        generated=wording.count(cost.generated_tokens),
     )
