@@ -141,10 +141,23 @@ class TemplateExplainer(Section):
     words: PositiveInt = 6
 
 
+class GenericExplainer(Section):
+    """The same sentence for every unit: what a simulator gives for nothing."""
+
+    kind: Literal["generic"] = "generic"
+    text: str = "words that matter for the meaning of the sentence"
+
+
 class TableExplainer(Section):
     """The mean activation of each token of the explain excerpts."""
 
     kind: Literal["table"] = "table"
+
+
+class NgramsExplainer(Section):
+    """The mean activation of each pair of neighbouring tokens, backing off to the token alone."""
+
+    kind: Literal["ngrams"] = "ngrams"
 
 
 class ProgramExplainer(Section):
@@ -154,8 +167,55 @@ class ProgramExplainer(Section):
     max_terms: PositiveInt = 4
 
 
+class Budget(Section):
+    """How long a surrogate may be: as long as another explainer's text, or a number of bits."""
+
+    bits: PositiveInt = 400  # where `of` is not given
+    of: str = ""  # an explainer above this one; the budget is the length of its explanation of the unit
+
+
+class TreeExplainer(Budget):
+    """A decision tree over readable token features, written as a program."""
+
+    kind: Literal["tree"] = "tree"
+
+
+class RulesExplainer(Budget):
+    """A rule list over readable token features, written as a program."""
+
+    kind: Literal["rules"] = "rules"
+
+
+class CompiledExplainer(ModelConfig):
+    """A language model writes another explainer's explanation again, as a program."""
+
+    kind: Literal["compiled"] = "compiled"
+    of: str  # an explainer above this one
+    prompt: str = "compile"
+    candidates: PositiveInt = 4  # the first greedy, the others sampled
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    max_tokens: PositiveInt = 64
+
+
+class ProbeExplainer(Section):
+    """Ridge regression on a model's input embeddings; weights quantised to a byte each."""
+
+    kind: Literal["probe"] = "probe"
+    model: str  # whose input embeddings
+
+
 ExplainerConfig = Annotated[
-    LlmExplainer | TemplateExplainer | TableExplainer | ProgramExplainer, Field(discriminator="kind")
+    LlmExplainer
+    | TemplateExplainer
+    | GenericExplainer
+    | TableExplainer
+    | NgramsExplainer
+    | ProgramExplainer
+    | TreeExplainer
+    | RulesExplainer
+    | CompiledExplainer
+    | ProbeExplainer,
+    Field(discriminator="kind"),
 ]
 
 
@@ -172,14 +232,79 @@ class TableSimulator(Section):
     kind: Literal["table"] = "table"
 
 
+class NgramsSimulator(Section):
+    """Looks pairs of tokens up in an n-gram table."""
+
+    kind: Literal["ngrams"] = "ngrams"
+
+
 class ProgramSimulator(Section):
     """Runs a program."""
 
     kind: Literal["program"] = "program"
 
 
+class ProbeSimulator(Section):
+    """Applies the weights of a probe to a model's input embeddings."""
+
+    kind: Literal["probe"] = "probe"
+    model: str  # whose input embeddings; the one that the probe was fitted on
+
+
 SimulatorConfig = Annotated[
-    PromptedSimulator | TableSimulator | ProgramSimulator, Field(discriminator="kind")
+    PromptedSimulator | TableSimulator | NgramsSimulator | ProgramSimulator | ProbeSimulator,
+    Field(discriminator="kind"),
+]
+
+
+class DetectionJudge(ModelConfig):
+    """Does an explanation tell excerpts on which the unit fires from excerpts on which it does not?"""
+
+    kind: Literal["detection"] = "detection"
+    prompt: str = "detect"
+    per_class: PositiveInt = 8  # excerpts of each class
+
+
+class FuzzingJudge(ModelConfig):
+    """Does an explanation tell tokens on which the unit fires from as many others, marked alike?"""
+
+    kind: Literal["fuzzing"] = "fuzzing"
+    prompt: str = "fuzz"
+    per_class: PositiveInt = 8
+
+
+class IntruderJudge(ModelConfig):
+    """Can the excerpt on which the unit is silent be told from those on which it fires? No explanation."""
+
+    kind: Literal["intruder"] = "intruder"
+    prompt: str = "intruder"
+    trials: PositiveInt = 8
+    excerpts: Annotated[int, Field(ge=3, le=9)] = 5  # in each trial, the intruder included
+
+
+class GenerativeJudge(ModelConfig):
+    """The model writes texts that should excite the unit and texts that should not; the unit is run."""
+
+    kind: Literal["generative"] = "generative"
+    prompt: str = "generate"
+    texts: PositiveInt = 4  # of each class
+    max_tokens: PositiveInt = 24
+    temperature: Annotated[float, Field(gt=0)] = 0.8
+
+
+class CausalJudge(ModelConfig):
+    """Does an explanation tell the words that the unit promotes from those that a matched unit promotes?"""
+
+    kind: Literal["causal"] = "causal"
+    prompt: str = "causal"
+    trials: PositiveInt = 6
+    words: PositiveInt = 6  # in each list
+    scale: Annotated[float, Field(gt=1)] = 3.0  # steering: the activation is set to this many maxima
+
+
+JudgeConfig = Annotated[
+    DetectionJudge | FuzzingJudge | IntruderJudge | GenerativeJudge | CausalJudge,
+    Field(discriminator="kind"),
 ]
 
 
@@ -190,17 +315,13 @@ class ScoringConfig(Section):
     draws: PositiveInt = 2_000  # bootstrap draws over documents
 
 
-class RunConfig(Section):
-    """A whole run."""
+class JobConfig(Section):
+    """What every job has: simulators and judges of explanations, and how their answers become scores."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0)] = 0
-    subject: SubjectConfig
-    corpus: CorpusConfig
-    units: UnitsConfig = UnitsConfig()
-    samples: SamplesConfig = SamplesConfig()
-    explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
     simulators: dict[Name, SimulatorConfig] = Field(min_length=1)
+    judges: dict[Name, JudgeConfig] = {}
     scoring: ScoringConfig = ScoringConfig()
     shard: PositiveInt = 8  # units in one part file: what an interruption can cost
 
@@ -209,6 +330,35 @@ class RunConfig(Section):
         """SHA-256 of the resolved config, 16 hex digits."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class RunConfig(JobConfig):
+    """A whole run: a subject on a corpus is explained, and the explanations are scored."""
+
+    subject: SubjectConfig
+    corpus: CorpusConfig
+    units: UnitsConfig = UnitsConfig()
+    samples: SamplesConfig = SamplesConfig()
+    explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        above: set[str] = set()
+        for name, explainer in self.explainers.items():
+            of = getattr(explainer, "of", "")
+            if of and of not in above:
+                raise ValueError(f"explainers.{name}.of: no explainer {of!r} above it")
+            above.add(name)
+        return self
+
+
+class RecordsConfig(JobConfig):
+    """Explanations and activation records that someone else made are scored; there is no subject."""
+
+    records: str  # path of a file or folder, see docs/records.md
+    explanations: str  # path of a JSONL file
+    explainers: dict[Name, ExplainerConfig] = {}  # opponents, fitted on the records' explain split
+    population: PositiveInt | None = None  # excerpts that NeuronRecord samples were drawn from
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

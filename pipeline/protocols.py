@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.pipeline.config import ModelConfig
+from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import (
     Calibration,
     CallFailure,
@@ -22,12 +23,14 @@ from scrutable.pipeline.records import (
     Explanation,
     Failure,
     Language,
+    Metric,
     Passage,
     Prompt,
     Score,
     Simulation,
     Summary,
     Unit,
+    Verdict,
 )
 from scrutable.pipeline.sampling import Captured, SamplingPlan
 from scrutable.pipeline.windows import Windows
@@ -111,19 +114,28 @@ class LocatedModel(NamedTuple):
     provenance: Mapping[str, Any]  # what the manifest says of it: digest, source, dtype, device, note
 
 
+def _no_subject() -> Subject:
+    raise ConfigError("this job has no subject model, so nothing can be run on it")
+
+
 class Services(NamedTuple):
     """What a leaf may ask of the composition root when it is made."""
 
     locate: Callable[[ModelConfig], LocatedModel]
     ask: Callable[[ModelConfig], Ask]  # opens the door to a model; one model is loaded once
     seed: int
+    subject: Callable[[], Subject] = _no_subject  # for judges that run the unit
 
 
 class Explanatory(NamedTuple):
-    """What an explainer sees of a unit: nothing but these excerpts of the explain split."""
+    """What an explainer sees of a unit: nothing but these excerpts of the explain split.
+
+    An explainer that works from another one's explanation (its config says `of`) gets that too.
+    """
 
     unit: str
     shown: tuple[Excerpt, ...]
+    source: Explanation | None = None
 
 
 class Explainer(Protocol):
@@ -138,7 +150,9 @@ class Explainer(Protocol):
         """The prompts that `explain` would send, for the dry run; empty where no model is asked."""
         ...
 
-    def explain(self, jobs: Sequence[Explanatory]) -> list[Explanation | Failure]: ...
+    def explain(self, jobs: Sequence[Explanatory]) -> list[Explanation | Failure]:
+        """The answers of all jobs, in order: one for each, or one for each candidate."""
+        ...
 
 
 class SimulationJob(NamedTuple):
@@ -169,21 +183,96 @@ class Simulator(Protocol):
         ...
 
 
+class Simulated(NamedTuple):
+    """What one explanation predicts on all excerpts of a unit, as columns.
+
+    Shape key: E excerpts, N scored tokens of all of them, L levels.
+    """
+
+    explanation: str  # its id
+    excerpts: tuple[str, ...]  # (E,) ids
+    lengths: NDArray[np.intp]  # (E,) scored tokens of each; sums to N
+    expected: NDArray[np.float64]  # (N,) simulator's own scale
+    probabilities: NDArray[np.float32]  # (N, L) rows sum to 1; (N, 0) where there is no distribution
+    levels: tuple[float, ...]  # (L,) the value of each label
+    label_mass: NDArray[np.float64]  # (E,) NaN where no labels were read
+
+
 class Evidence(NamedTuple):
-    """All that a scorer gets of one unit, one explainer and one simulator."""
+    """All that a scorer gets of one unit, one explanation and one simulator."""
 
     unit: str
-    explainer: str
+    explainer: str  # author of the explanation, see `Explanation.author`
     simulator: str
     calibrate: tuple[Excerpt, ...]
     held_out: tuple[Excerpt, ...]
-    simulations: tuple[Simulation, ...]  # own and null, on calibrate and held-out excerpts
+    own: Simulated | None  # on calibrate and held-out excerpts; None if no call was answered
+    nulls: tuple[Simulated, ...]  # the same excerpts, with explanations of other units
 
 
 class Scorer(Protocol):
     """Turns stored simulations into scores; pure."""
 
     def __call__(self, evidence: Evidence, *, seed: int, draws: int) -> tuple[Score, ...]: ...
+
+
+class Examination(NamedTuple):
+    """A unit to be asked about, and the explanations that are to answer: its own and the nulls."""
+
+    unit: str
+    explanations: tuple[Explanation, ...]
+    excerpts: tuple[Excerpt, ...]  # of the test split
+
+
+class Judge(Protocol):
+    """Asks questions about a unit whose right answers are known, and has an explanation answer them.
+
+    The questions depend on the unit and the seed only, so that every explanation gets the same ones.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def metric(self) -> Metric:
+        """How its verdicts become a score: "auroc" or "accuracy"."""
+        ...
+
+    @property
+    def reads_explanations(self) -> bool:
+        """False for a judge of the unit alone: its verdicts name no explanation and have no null."""
+        ...
+
+    def judge(self, jobs: Sequence[Examination]) -> list[Verdict | Failure]:
+        """The verdicts of each job, jobs in order; a question without a usable answer is a Failure."""
+        ...
+
+
+class Hearing(NamedTuple):
+    """All verdicts of one unit, one explanation and one judge."""
+
+    unit: str
+    explainer: str  # author of the explanation; empty for a judge that reads none
+    judge: str
+    metric: Metric
+    own: tuple[Verdict, ...]
+    nulls: tuple[tuple[Verdict, ...], ...]  # one for each null explanation
+    n_asked: int  # questions put to the own explanation, answered or not
+
+
+class ScoreHearing(Protocol):
+    """Turns verdicts into a score; pure."""
+
+    def __call__(self, hearing: Hearing, *, seed: int, draws: int) -> Score: ...
+
+
+class ChooseBest(Protocol):
+    """Of several explanations of one unit, the one that does best on the calibrate split.
+
+    The null goes through the same choice, or best-of-k would make quality out of nothing.
+    """
+
+    def __call__(self, candidates: Sequence[Evidence], *, author: str, seed: int) -> Evidence | None: ...
 
 
 class AssignNulls(Protocol):
@@ -196,6 +285,12 @@ class Calibrate(Protocol):
     """Fits the map from a simulation to the subject's raw units on the calibrate split."""
 
     def __call__(self, evidence: Evidence) -> Calibration: ...
+
+
+class Adjust(Protocol):
+    """Fills in the q of every score: Benjamini-Hochberg over units."""
+
+    def __call__(self, scores: Sequence[Score]) -> list[Score]: ...
 
 
 class Summarise(Protocol):
@@ -211,5 +306,8 @@ class Evaluation(NamedTuple):
 
     assign_nulls: AssignNulls
     scorers: Mapping[str, Scorer]
+    score_hearing: ScoreHearing
+    choose_best: ChooseBest
     calibrate: Calibrate
+    adjust: Adjust
     summarise: Summarise

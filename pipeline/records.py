@@ -13,10 +13,20 @@ from typing import Literal
 Split = Literal["explain", "calibrate", "test"]
 SPLITS: tuple[Split, ...] = ("explain", "calibrate", "test")
 
-Language = Literal["english", "table", "program"]
+Language = Literal["english", "table", "ngrams", "program", "probe"]
 """What an explanation is written in; a simulator says which one it reads."""
 
-Metric = Literal["correlation", "explained_variance", "top_and_random"]
+Metric = Literal[
+    "correlation",
+    "explained_variance",
+    "auprc",
+    "gain_bits",
+    "top_and_random",
+    "auroc",
+    "accuracy",
+]
+"""Simulation scores are the first five, judgement scores the last two; units and ranges stand with
+the scorers. Bits are per token of the population."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +152,16 @@ class Explanation:
     is_cut: bool = False  # the reply ran into max_tokens, so the text may end in the middle
     shown: tuple[str, ...] = ()  # ids of the excerpts that it was written from
     cost: Cost = field(default_factory=Cost)
+    candidate: int = 1  # where one explainer wrote several of one unit: 1, 2, ... in the order written
+
+    @property
+    def author(self) -> str:
+        """The explainer, with the number of the candidate beyond the first: `llm`, `llm.2`."""
+        return self.explainer if self.candidate == 1 else f"{self.explainer}.{self.candidate}"
 
     @property
     def id(self) -> str:
-        return f"{self.unit}/{self.explainer}"
+        return f"{self.unit}/{self.author}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +185,30 @@ class Simulation:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question about a unit whose right answer is known.
+
+    A judge asks whether an excerpt, a mark, a list of words or a text goes with an explanation; the
+    explanation is worth something if the answers are right more often than with those of other units.
+    """
+
+    unit: str  # whose question it is; for a null this is not the unit that was explained
+    explanation: str  # id of the explanation that was used; empty for a judge that reads none
+    judge: str
+    trial: str  # id of the question, unique within unit and judge
+    document: str  # of the excerpt in question; questions are resampled by document
+    truth: bool
+    value: float  # higher says "true": a probability in [0, 1], or the unit's activation
+    label_mass: float = math.nan  # probability of all labels together, in [0, 1]; NaN: no labels
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def is_null(self) -> bool:
+        """True if the explanation was written for another unit."""
+        return bool(self.explanation) and self.explanation.rpartition("/")[0] != self.unit
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """How much of a unit an explanation is worth, on the test split.
 
@@ -177,8 +217,8 @@ class Score:
     """
 
     unit: str
-    explainer: str
-    simulator: str
+    explainer: str  # author of the explanation: `llm`, `llm.2`, or `llm.best` (chosen on calibrate)
+    simulator: str  # or the judge; its name in the config
     scorer: str
     metric: Metric
     value: float
@@ -194,6 +234,8 @@ class Score:
     n_nulls: int  # null explanations for which the score is defined
     label_mass: float  # mean over excerpts; NaN where the simulator reads no labels
     reason: str = ""  # empty if value is defined
+    p: float = math.nan  # (1 + nulls at least as good) / (1 + n_nulls): the rank among the nulls
+    q: float = math.nan  # p after Benjamini-Hochberg over the units of one explainer and metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +271,8 @@ class Summary:
     excess_low: float  # 95 % interval of that mean, bootstrap over units
     excess_high: float
     share_above_null: float  # of the n_excess units: their own excess interval lies above 0
+    p: float = math.nan  # permutation p of the mean: own and null explanations swapped within units
+    n_found: int = 0  # units with q <= 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +280,7 @@ class Failure:
     """A failure is a named value, never a plausible one."""
 
     unit: str
-    stage: str  # "capture", "exemplars", "explain" or "simulate"
+    stage: str  # "records", "capture", "exemplars", "explain", "simulate" or "judge"
     kind: str
     detail: str
     part: str = ""  # which explainer or simulator, where there are several
