@@ -276,6 +276,89 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class RatePoint:
+    """What a surrogate of one family is worth at one length: a point of the rate-distortion curve."""
+
+    unit: str
+    family: str  # "table", "ngrams", "tree", "rules", "program" or "probe"
+    budget: float  # bits allowed
+    bits: float  # bits of its description, at most the budget; see scrutable.pipeline.description
+    explained_variance: float  # on the test split, as in `Score`; NaN if undefined
+    correlation: float
+    reason: str = ""  # why it is undefined
+
+
+@dataclass(frozen=True, slots=True)
+class Assurance:
+    """The share v of an explanation's worth that survives without trust in any model.
+
+    SCIENCE 2.4, tier A: v = gain of the program that it was compiled to / gain of the text, both
+    excess gains in bits for each token, summed over units before the ratio is taken. Never clipped.
+    """
+
+    explainer: str  # who wrote the text
+    simulator: str  # that reads the text
+    compiled: str  # who wrote the program
+    checker: str  # that runs the program
+    n_units: int  # with both gains defined
+    gain_text: float  # bits per token, mean over units
+    gain_program: float
+    v: float  # NaN where the text has no gain that differs from 0
+    low: float  # 95 % interval, bootstrap over units
+    high: float
+    reason: str = ""  # why v is undefined
+
+
+@dataclass(frozen=True, slots=True)
+class GateCase:
+    """One explanation of one unit whose truth is known, as scored by the instrument under test."""
+
+    simulator: str
+    explainer: str  # "truth", "false", "placebo", or the name of an explainer under test
+    kind: Literal["planted", "placebo", "puzzle"]
+    unit: str
+    text: str
+    value: float  # correlation on test excerpts
+    null: float
+    excess: float
+    p: float  # NaN where there is no null or no value
+    is_called: bool  # p <= 0.05: the instrument says that the explanation holds of this unit
+    truth: float = math.nan  # correlation of the true explanation of the unit, same simulator
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What the instrument does with known answers; rates carry 95 % Wilson intervals."""
+
+    simulator: str
+    explainer: str  # whose recovery rate this is; empty without one
+    n_planted: int
+    power: float  # share of planted units whose true explanation is called
+    power_low: float
+    power_high: float
+    n_placebos: int
+    size: float  # share of placebos that are called
+    size_low: float
+    size_high: float
+    n_pairs: int  # (true, false) explanations of one puzzle
+    auc: float  # share of pairs in which the true one scores higher, ties half
+    auc_low: float  # 95 % interval, bootstrap over puzzles
+    auc_high: float
+    n_puzzles: int
+    n_first: int  # puzzles whose true explanation scores highest
+    ceiling: float  # mean correlation of the true explanations of planted units
+    ceiling_low: float  # 95 % interval, bootstrap over units
+    ceiling_high: float
+    n_explained: int = 0  # planted units that the explainer explained
+    recovery: float = math.nan  # share of planted units that it explained at least 0.8 as well as the truth
+    recovery_low: float = math.nan
+    recovery_high: float = math.nan
+    is_passed: bool = False
+    reason: str = ""  # which demands are not met
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A failure is a named value, never a plausible one."""
 
