@@ -16,6 +16,9 @@ from scrutable.evaluators.statistics import Floats, generator, mean_interval
 from scrutable.pipeline.records import Failure, Metric, Score, Summary
 
 
+_FOUND = 0.05  # false discovery rate at which a unit counts as found
+
+
 def summarise(
     scores: Sequence[Score], failures: Sequence[Failure] = (), *, draws: int = 2000, seed: int
 ) -> tuple[Summary, ...]:
@@ -69,17 +72,37 @@ def _summary(scores: Sequence[Score], failures: Sequence[Failure], *, draws: int
         excess_low=excess_interval.low,
         excess_high=excess_interval.high,
         share_above_null=n_above / excesses.size if excesses.size else math.nan,
+        p=_permutation_p(scores, draws=draws, rng=generator(seed, "permutation")),
+        n_found=sum(score.q <= _FOUND for score in scores),
     )
+
+
+def _permutation_p(scores: Sequence[Score], *, draws: int, rng: np.random.Generator) -> float:
+    """p of the mean over units, by swapping each unit's explanation with its nulls at random.
+
+    If explanations say nothing of their units, the score of a unit's own one is exchangeable with those
+    of its nulls. (1 + draws whose mean is at least as high) / (1 + draws). NaN if no unit has a null.
+    """
+    pools = [np.array([s.value, *s.null_values]) for s in scores if s.null_values and not math.isnan(s.value)]
+    if not pools:
+        return math.nan
+    observed = sum(pool[0] for pool in pools)
+    sums = np.zeros(draws)
+    for pool in pools:
+        sums += pool[rng.integers(pool.size, size=draws)]
+    # A tolerance for sums of the same numbers in another order.
+    return float((1 + np.sum(sums >= observed - 1e-9 * len(pools))) / (1 + draws))
 
 
 def _concerns(failure: Failure, score: Score) -> bool:
     """Whether a failed unit is one that these scores would otherwise hold."""
+    explainer = score.explainer.partition(".")[0]  # without the candidate
     # An explainer and a simulator may share a name ("table"), so the stage decides where it can.
     if failure.stage == "explain":
-        return failure.part in ("", score.explainer)
-    if failure.stage == "simulate":
+        return failure.part in ("", explainer)
+    if failure.stage in ("simulate", "judge"):
         return failure.part in ("", score.simulator)
-    return failure.part in ("", score.explainer, score.simulator)
+    return failure.part in ("", explainer, score.simulator)
 
 
 def _defined(figures: Sequence[float]) -> Floats:

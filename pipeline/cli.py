@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scrutable.pipeline.errors import ScrutableError
+from scrutable.pipeline.errors import ConfigError, ScrutableError
 
 if TYPE_CHECKING:
-    from scrutable.pipeline.config import RunConfig
+    from scrutable.pipeline.config import AnyConfig
     from scrutable.pipeline.forecast import StageForecast
-    from scrutable.pipeline.runner import Runner
+    from scrutable.pipeline.store import RunFolder
 
 app = typer.Typer(
     help="Explain the units of a language model with another one, and measure what is understood.",
@@ -31,6 +31,10 @@ Overrides = Annotated[
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
 RunPath = Annotated[Path, typer.Argument(help="A run folder, for example runs/demo.")]
+Simulators = Annotated[
+    list[str] | None,
+    typer.Option("--simulator", help="A model, MODEL:PROMPT, or a kind such as program; may be repeated."),
+]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first N units, in a run folder named NAME-limitN.")
 ]
@@ -60,13 +64,18 @@ def run(
     runs: RunsFolder = Path("runs"),
     limit: Limit = None,
     dry_run: DryRun = False,
+    until: Annotated[str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")] = "score",
 ) -> None:
     """Explain, simulate, score and report; the same command continues an interrupted run."""
-    resolved = _resolved(config, overrides, limit)
+    from scrutable.pipeline.config import load_config
+
+    if until not in _STAGES:
+        raise ConfigError(f"--until {until}: no such stage (allowed: {', '.join(_STAGES)})")
+    resolved = _limited(load_config(config, overrides or ()), limit)
     if dry_run:
         _forecast(resolved)
     else:
-        _execute(resolved, runs, until="score")
+        _execute(resolved, runs, until=until)
 
 
 @app.command()
@@ -78,20 +87,86 @@ def explain(
     dry_run: DryRun = False,
 ) -> None:
     """Only write explanations; `scrutable score` or `run` goes on from there."""
-    resolved = _resolved(config, overrides, limit)
-    if dry_run:
-        _forecast(resolved)
-    else:
-        _execute(resolved, runs, until="explain")
+    run(config, overrides, runs, limit, dry_run, until="explain")
 
 
 @app.command()
-def score(path: RunPath) -> None:
-    """Simulate and score what a run folder has explained, and write its report."""
+def score(
+    path: Annotated[Path | None, typer.Argument(help="A run folder, for example runs/demo.")] = None,
+    records: Annotated[str, typer.Option(help="Activation records, see docs/records.md.")] = "",
+    explanations: Annotated[str, typer.Option(help="Explanations of their units, JSONL.")] = "",
+    simulator: Simulators = None,
+    nulls: Annotated[int, typer.Option(min=0, help="Explanations of other units as the null.")] = 19,
+    population: Annotated[
+        int | None, typer.Option(min=1, help="Excerpts that NeuronRecord samples were drawn from.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the run folder.")] = "score",
+    opponents: Annotated[bool, typer.Option(help="Fit tables, trees, ... on the explain split.")] = True,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Score what a run folder has explained, or anybody's explanations on anybody's records."""
     from scrutable.pipeline.store import RunFolder
 
-    folder = RunFolder(path)
-    _execute(folder.config(), path.parent, until="score", folder_name=path.name)
+    if path is not None and not records and not explanations:
+        return _execute(RunFolder(path).config(), path.parent, until="score", folder_name=path.name)
+    if path is not None or not records or not explanations:
+        raise ConfigError("give a run folder, or both --records and --explanations")
+    from scrutable.pipeline.shorthand import records_config
+
+    config = records_config(
+        name=name,
+        records=records,
+        explanations=explanations,
+        simulators=simulator or (),
+        nulls=nulls,
+        population=population,
+        opponents=opponents,
+    )
+    return _execute(config, runs, until="score")
+
+
+@app.command()
+def selftest(
+    where: Annotated[
+        Path | None, typer.Argument(help="A run folder, whose simulators are tried, or a config.")
+    ] = None,
+    overrides: Overrides = None,
+    simulator: Simulators = None,
+    explainer: Annotated[
+        list[str] | None, typer.Option(help="A model, MODEL:PROMPT, or a kind such as program.")
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Try simulators and explainers on known answers: planted units, puzzles and placebos."""
+    from scrutable.pipeline.shorthand import selftest_config
+    from scrutable.pipeline.store import RunFolder
+
+    if where is not None and where.is_dir():
+        folder = RunFolder(where)
+        return _execute(folder.config(), where.parent, until="gate", folder_name=where.name)
+    config = selftest_config(where, overrides or (), simulators=simulator or (), explainers=explainer or ())
+    return _execute(config, runs, until="gate")
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="A run folder, or `puzzles`.")],
+    to: Annotated[Path, typer.Option(help="A folder to write into.")],
+    neuron_records: Annotated[
+        bool, typer.Option("--neuron-records", help="NeuronRecord JSON, as neuron-explainer reads it.")
+    ] = False,
+) -> None:
+    """Write records and explanations as files that `scrutable score` and other tools read."""
+    from scrutable.pipeline.exporting import export_puzzles, export_run
+
+    if what == "puzzles":
+        from scrutable.pipeline.assets import resolve_corpus
+
+        paths = export_puzzles(resolve_corpus("puzzles", say=say), to, as_neuron_records=neuron_records)
+    else:
+        paths = export_run(Path(what), to, as_neuron_records=neuron_records)
+    for path in paths:
+        say_result(str(path))
 
 
 @app.command()
@@ -140,24 +215,27 @@ def say_result(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _resolved(path: Path, overrides: list[str] | None, limit: int | None) -> RunConfig:
-    from scrutable.pipeline.config import load_config
+_STAGES = ("explain", "gate", "simulate", "judge", "score")
 
-    resolved = load_config(path, overrides or ())
+
+def _limited(config: AnyConfig, limit: int | None) -> AnyConfig:
+    from scrutable.pipeline.config import RunConfig
+
     if limit is None:
-        return resolved
-    units = resolved.units.model_copy(
-        update={"sample": min(limit, resolved.units.sample), "ids": resolved.units.ids[:limit]}
+        return config
+    if not isinstance(config, RunConfig):
+        raise ConfigError(f"--limit takes the first units of a run; {config.name} is a job of another kind")
+    units = config.units.model_copy(
+        update={"sample": min(limit, config.units.sample), "ids": config.units.ids[:limit]}
     )
-    return resolved.model_copy(update={"units": units, "name": f"{resolved.name}-limit{limit}"})
+    return config.model_copy(update={"units": units, "name": f"{config.name}-limit{limit}"})
 
 
-def _execute(config: RunConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
+def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
     from datetime import UTC, datetime
 
-    from scrutable.pipeline.composition import EVALUATION, Composition, host_facts, pairs_of
+    from scrutable.pipeline.composition import host_facts, runner_of
     from scrutable.pipeline.progress import StageClock
-    from scrutable.pipeline.runner import Runner
     from scrutable.pipeline.store import RunFolder
 
     folder = RunFolder(runs / (folder_name or config.name))
@@ -173,23 +251,33 @@ def _execute(config: RunConfig, runs: Path, *, until: str, folder_name: str = ""
             manifest[key] = {**manifest.get(key, {}), **fact}
             folder.write_manifest(manifest)
 
-        composition = Composition(config, say=say, note=note)
-        runner = Runner(config, folder, composition, EVALUATION, pairs_of(config), clock, note)
+        runner, parts = runner_of(config, folder, say=say, watch=clock, note=note)
         try:
-            if not runner.is_simulated:
-                composition.check()
-            runner.run(until=until)
+            if until == "gate":
+                runner.gate()
+            else:
+                if not runner.is_simulated:
+                    parts.check()
+                runner.run(until=until)
         except KeyboardInterrupt:
             say("scrutable: interrupted; run the same command again to continue")
             sys.exit(130)
         finally:
             folder.write_manifest(manifest)
-        if until == "score":
-            page = _report(folder.path)
-            _print_summary(runner)
-            say_result(f"report: {page}")
-        else:
-            say_result(f"explanations: {folder.level / 'explanations'}")
+        _say_what_there_is(folder, until=until)
+
+
+def _say_what_there_is(folder: RunFolder, *, until: str) -> None:
+    if until == "explain":
+        say_result(f"explanations: {folder.level / 'explanations'}")
+    elif until == "gate":
+        say_result(folder.manifest()["gate"]["table"])
+        if (folder.level / "scores.parquet").exists():
+            say_result(f"report: {_report(folder.path)}")
+    elif until == "score" and folder.parts("explanations"):
+        page = _report(folder.path)
+        _print_summary(folder)
+        say_result(f"report: {page}")
 
 
 def _report(path: Path) -> Path:
@@ -199,31 +287,34 @@ def _report(path: Path) -> Path:
     return write_report(report_data(load_run(path)), path / "report")
 
 
-def _print_summary(runner: Runner) -> None:
+def _print_summary(folder: RunFolder) -> None:
     from scrutable.pipeline.run import load_run
 
-    summary = load_run(runner.folder.path).summary
+    summary = load_run(folder.path).summary
     say_result(
         f"{'explainer + simulator':<28}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
-        "95 % interval     units"
+        "95 % interval          p  found  units"
     )
     for row in summary.itertuples():
         interval = f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
         say_result(
             f"{f'{row.explainer} + {row.simulator}':<28}{row.metric:<20}{row.value:>8.3f}{row.null:>8.3f}"
-            f"{row.excess:>+8.3f}  {interval}  {row.n_defined} of {row.n_units}"
+            f"{row.excess:>+8.3f}  {interval}  {row.p:>7.4f}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
         )
 
 
-def _forecast(config: RunConfig) -> None:
-    from scrutable.pipeline.composition import Composition, pairs_of
+def _forecast(config: AnyConfig) -> None:
+    from scrutable.pipeline.composition import Composition, plan_of
+    from scrutable.pipeline.config import RunConfig
     from scrutable.pipeline.forecast import forecast
     from scrutable.pipeline.progress import StageClock
 
+    if not isinstance(config, RunConfig):
+        raise ConfigError(f"--dry-run times a run; {config.name} is a job of another kind")
     composition = Composition(config, say=say, note=lambda _key, _fact: None)
     composition.check()
     clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
-    _print_forecast(forecast(config, composition, pairs_of(config), watch=clock))
+    _print_forecast(forecast(config, composition, plan_of(config).pairs, watch=clock))
 
 
 def _print_forecast(lines: list[StageForecast]) -> None:

@@ -4,38 +4,61 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from scrutable.evaluators.assurance import assure
+from scrutable.evaluators.choosing import choose_best
+from scrutable.evaluators.hearings import score_hearing
+from scrutable.evaluators.judges import JUDGES
+from scrutable.evaluators.multiplicity import adjust
 from scrutable.evaluators.nulls import assign_nulls
+from scrutable.evaluators.rates import rate_points
 from scrutable.evaluators.scorers import SCORERS
 from scrutable.evaluators.scorers.simulation import calibration
 from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.evaluators.summary import summarise
 from scrutable.pipeline.assets import resolve_corpus, resolve_model
 from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
+from scrutable.pipeline.collecting import Collector
 from scrutable.pipeline.config import (
+    AnyConfig,
+    AskingConfig,
+    CompiledExplainer,
+    CorpusConfig,
     ExplainerConfig,
-    LlmExplainer,
+    GateConfig,
+    JobConfig,
+    JudgeConfig,
     ModelConfig,
-    PromptedSimulator,
+    RecordsConfig,
     RunConfig,
     SimulatorConfig,
 )
+from scrutable.pipeline.cutting import cut_corpus
+from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.explainers import EXPLAINERS
+from scrutable.pipeline.importing import Given, Importer, read_given
 from scrutable.pipeline.placement import place
-from scrutable.pipeline.prompting import Template, template
+from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import (
     Ask,
     Evaluation,
     Explainer,
+    Gate,
+    Judge,
     LocatedModel,
+    Progress,
     Services,
     Simulator,
     Subject,
+    Watch,
 )
-from scrutable.pipeline.runner import pairings
+from scrutable.pipeline.records import Language, Unit
+from scrutable.pipeline.runner import Panel, Plan, Runner, Source, pairings
+from scrutable.pipeline.store import RunFolder
 from scrutable.pipeline.subjects import SUBJECTS
 
 if TYPE_CHECKING:
@@ -44,62 +67,87 @@ if TYPE_CHECKING:
     from scrutable.pipeline.backends.transformers import TransformersBackend
 
 EVALUATION = Evaluation(
-    assign_nulls=assign_nulls, scorers=SCORERS, calibrate=calibration, summarise=summarise
+    assign_nulls=assign_nulls,
+    scorers=SCORERS,
+    score_hearing=score_hearing,
+    choose_best=choose_best,
+    calibrate=calibration,
+    adjust=adjust,
+    summarise=summarise,
+    rate_points=rate_points,
+    assure=assure,
 )
 
 _NAMED_VERSIONS = ("scrutable", "torch", "transformers", "tokenizers", "numpy", "pandas", "pyarrow")
 
 
 class Composition:
-    """Makes the parts of one run; each model is loaded once, when it is first needed."""
+    """Makes the parts of one job; each model is loaded once, when it is first needed."""
 
     def __init__(
-        self, config: RunConfig, *, say: Callable[[str], None], note: Callable[[str, Any], None]
+        self,
+        config: JobConfig,
+        *,
+        say: Callable[[str], None],
+        note: Callable[[str, Any], None],
+        beside: Composition | None = None,
     ) -> None:
+        """`beside` is another job of this process, with which loaded models are shared."""
         self._config = config
         self._say = say
         self._note = note
-        self._models: dict[ModelConfig, LocatedModel] = {}
-        self._backends: dict[tuple[str, str, str], TransformersBackend] = {}
+        self._models: dict[ModelConfig, LocatedModel] = beside._models if beside else {}
+        self._backends: dict[tuple[str, str, str], TransformersBackend] = beside._backends if beside else {}
         self._subject: Subject | None = None
-        self._services = Services(locate=self.locate, ask=self.ask, seed=config.seed)
+        self._services = Services(
+            locate=self.locate, ask=self.ask, seed=config.seed, subject=self.subject
+        )
 
     def check(self) -> None:
         """Resolves every model and corpus, and checks prompts and labels, before anything is computed.
 
         Raises AssetError, ConfigError or CapabilityError for what could not work later.
         """
-        self.corpus()
-        if isinstance(self._config.subject, ModelConfig):
-            self.locate(self._config.subject)
-        for explainer in self._config.explainers.values():
-            if isinstance(explainer, LlmExplainer):
-                self._check_prompt(explainer, template(explainer.prompt), ())
-        for simulator in self._config.simulators.values():
-            if isinstance(simulator, PromptedSimulator):
-                prompt = template(simulator.prompt)
-                self._check_prompt(simulator, prompt, prompt.required_labels().strings)
+        if isinstance(self._config, RunConfig):
+            self.corpus()
+            if isinstance(self._config.subject, ModelConfig):
+                self.locate(self._config.subject)
+        if self._config.gate:
+            resolve_corpus(self._config.gate.source, say=self._say)
+        for part in (*self._config.explainers.values(), *self._config.simulators.values()):
+            self._check_prompt(part)
+        for judge in self._config.judges.values():
+            self._check_prompt(judge)
 
-    def _check_prompt(self, config: ModelConfig, prompt: Template, labels: tuple[str, ...]) -> None:
+    def _check_prompt(self, config: ExplainerConfig | SimulatorConfig | JudgeConfig) -> None:
+        if not isinstance(config, AskingConfig):
+            return
         from scrutable.pipeline.backends.transformers import check_prompt
 
-        model = self.locate(config)
+        model, prompt = self.locate(config), template(config.prompt)
+        labels = prompt.required_labels().strings if config.reads_labels else ()
         check_prompt(model.path, name=model.name, labels=labels, is_chat=prompt.is_chat)
 
     def corpus(self) -> Path:
-        """The corpus file or folder."""
-        return resolve_corpus(self._config.corpus.source, say=self._say)
+        """The corpus file or folder of a run."""
+        return resolve_corpus(self._run.corpus.source, say=self._say)
 
     def subject(self) -> Subject:
-        """The subject, loaded once."""
+        """The subject of a run, loaded once. Raises ConfigError for a job that has none."""
         if self._subject is None:
-            config = self._config.subject
+            config = self._run.subject
             self._subject = SUBJECTS[config.kind](config, self._services)
         return self._subject
 
     def release_subject(self) -> None:
         """Lets go of the subject's memory."""
         self._subject = None
+
+    @property
+    def _run(self) -> RunConfig:
+        if not isinstance(self._config, RunConfig):
+            raise ConfigError("this job has no subject model, so nothing can be run on it")
+        return self._config
 
     def explainer(self, name: str) -> Explainer:
         """The explainer of that name."""
@@ -113,6 +161,13 @@ class Composition:
         config = self._config.simulators[name]
         self._note("simulators", {name: self._facts(config)})
         made: Simulator = SIMULATORS[config.kind](name, config, self._services)
+        return made
+
+    def judge(self, name: str) -> Judge:
+        """The judge of that name."""
+        config = self._config.judges[name]
+        self._note("judges", {name: self._facts(config)})
+        made: Judge = JUDGES[config.kind](name, config, self._services)
         return made
 
     def ask(self, config: ModelConfig) -> Ask:
@@ -142,20 +197,101 @@ class Composition:
             self._models[config] = LocatedModel(files.name, str(files.path), facts)
         return self._models[config]
 
-    def _facts(self, config: ExplainerConfig | SimulatorConfig) -> dict[str, Any]:
+    def _facts(self, config: ExplainerConfig | SimulatorConfig | JudgeConfig) -> dict[str, Any]:
         facts: dict[str, Any] = {"kind": config.kind, "name": f"{config.kind} (no model)"}
-        if isinstance(config, LlmExplainer | PromptedSimulator):
+        if isinstance(config, AskingConfig):
             facts |= {**self.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest
         return facts
 
 
-def pairs_of(config: RunConfig) -> dict[str, tuple[str, str]]:
-    """Which simulators read which explainers' explanations."""
-    return pairings(
-        {name: EXPLAINERS[explainer.kind].language for name, explainer in config.explainers.items()},
-        {name: SIMULATORS[simulator.kind].language for name, simulator in config.simulators.items()},
-    )
+class _Nothing:
+    """The source of a job that has no units of its own."""
+
+    units: list[Unit] = []
+    is_collected = True
+
+    def stages(self) -> dict[str, Callable[[], None]]:
+        return {}
+
+
+def runner_of(
+    config: AnyConfig,
+    folder: RunFolder,
+    *,
+    say: Callable[[str], None],
+    watch: Watch,
+    note: Callable[[str, Any], None],
+) -> tuple[Runner, Composition]:
+    """The stages of a job and the maker of their parts.
+
+    Raises ConfigError or CorpusError where the files of a job hold nothing usable.
+    """
+    parts = Composition(config, say=say, note=note)
+    written: dict[str, Language] = {}
+    source: Source = _Nothing()
+    if isinstance(config, RunConfig):
+        source = Collector(config, folder, parts, watch, note)
+    elif isinstance(config, RecordsConfig):
+        given = read_given(config)
+        _announce(given, say)
+        source, written = Importer(config, folder, given, watch, note), given.languages
+    twin = _twin_of(config, folder, parts, say=say, watch=watch, note=note)
+    plan = plan_of(config, written)
+    return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin), parts
+
+
+def _twin_of(
+    config: AnyConfig,
+    folder: RunFolder,
+    beside: Composition,
+    *,
+    say: Callable[[str], None],
+    watch: Watch,
+    note: Callable[[str, Any], None],
+) -> Runner | None:
+    twin = config.twin if isinstance(config, RunConfig) else None
+    if twin is None:
+        return None
+
+    def watch_twin(stage: str) -> AbstractContextManager[Progress]:
+        return watch(f"random weights: {stage}")
+
+    def note_twin(key: str, fact: Any) -> None:
+        note("random_subject", {key: fact})
+
+    level = RunFolder(folder.path, level="random-0")
+    parts = Composition(twin, say=say, note=note_twin, beside=beside)
+    source = Collector(twin, level, parts, watch_twin, note_twin)
+    return Runner(twin, level, source, parts, EVALUATION, plan_of(twin), watch_twin, note_twin)
+
+
+def _announce(given: Given, say: Callable[[str], None]) -> None:
+    for line in given.imported.notes:
+        say(line)
+    for problem in (*given.imported.problems, *given.problems):
+        say(f"{problem.kind}: {problem.detail}")
+
+
+def plan_of(config: JobConfig, written: Mapping[str, Language] | None = None) -> Plan:
+    """Who reads whom; `written` are explainers whose explanations are given, and their languages."""
+    languages: dict[str, Language] = {
+        **(written or {}),
+        **{name: EXPLAINERS[explainer.kind].language for name, explainer in config.explainers.items()},
+    }
+    readers = {name: SIMULATORS[simulator.kind].language for name, simulator in config.simulators.items()}
+    panels = {}
+    for name, judge in config.judges.items():
+        kind = JUDGES[judge.kind]
+        english = [explainer for explainer, language in languages.items() if language == "english"]
+        for explainer in english if kind.reads_explanations else [""]:
+            panels[f"{explainer}+{name}"] = Panel(explainer, name, kind.metric)
+    compiled = {
+        name: explainer.of
+        for name, explainer in config.explainers.items()
+        if isinstance(explainer, CompiledExplainer)
+    }
+    return Plan(pairings(languages, readers), panels, compiled)
 
 
 def host_facts() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -49,11 +49,19 @@ class ModelConfig(Section):
     batch_size: PositiveInt = 16  # prompts, or for a subject windows, in one forward pass
 
 
+class AskingConfig(ModelConfig):
+    """A language model that is asked with a prompt file."""
+
+    prompt: str
+    reads_labels: ClassVar[bool] = True  # False: it is asked for text
+
+
 class NeuronSubjectConfig(ModelConfig):
     """A language model whose MLP neurons are explained."""
 
     kind: Literal["neuron"] = "neuron"
     signs: Literal["both", "pos"] = "both"
+    weights: Literal["trained", "random"] = "trained"  # random: initialised anew, seeded, never trained
     batch_size: PositiveInt = 32
 
 
@@ -121,11 +129,12 @@ class SamplesConfig(Section):
         return self
 
 
-class LlmExplainer(ModelConfig):
+class LlmExplainer(AskingConfig):
     """A language model writes the explanation."""
 
     kind: Literal["llm"] = "llm"
     prompt: str = "explain_completion"
+    reads_labels: ClassVar[bool] = False
     excerpts: PositiveInt = 8  # strongest excerpts shown
     highlight: Share = 0.5  # tokens above this share of the excerpt's maximum are marked
     max_tokens: PositiveInt = 32
@@ -186,12 +195,13 @@ class RulesExplainer(Budget):
     kind: Literal["rules"] = "rules"
 
 
-class CompiledExplainer(ModelConfig):
+class CompiledExplainer(AskingConfig):
     """A language model writes another explainer's explanation again, as a program."""
 
     kind: Literal["compiled"] = "compiled"
     of: str  # an explainer above this one
     prompt: str = "compile"
+    reads_labels: ClassVar[bool] = False
     candidates: PositiveInt = 4  # the first greedy, the others sampled
     temperature: Annotated[float, Field(gt=0)] = 0.7
     max_tokens: PositiveInt = 64
@@ -219,7 +229,7 @@ ExplainerConfig = Annotated[
 ]
 
 
-class PromptedSimulator(ModelConfig):
+class PromptedSimulator(AskingConfig):
     """A language model reads the explanation and the text, and label probabilities are read from it."""
 
     kind: Literal["prompted"] = "prompted"
@@ -257,7 +267,7 @@ SimulatorConfig = Annotated[
 ]
 
 
-class DetectionJudge(ModelConfig):
+class DetectionJudge(AskingConfig):
     """Does an explanation tell excerpts on which the unit fires from excerpts on which it does not?"""
 
     kind: Literal["detection"] = "detection"
@@ -265,7 +275,7 @@ class DetectionJudge(ModelConfig):
     per_class: PositiveInt = 8  # excerpts of each class
 
 
-class FuzzingJudge(ModelConfig):
+class FuzzingJudge(AskingConfig):
     """Does an explanation tell tokens on which the unit fires from as many others, marked alike?"""
 
     kind: Literal["fuzzing"] = "fuzzing"
@@ -273,7 +283,7 @@ class FuzzingJudge(ModelConfig):
     per_class: PositiveInt = 8
 
 
-class IntruderJudge(ModelConfig):
+class IntruderJudge(AskingConfig):
     """Can the excerpt on which the unit is silent be told from those on which it fires? No explanation."""
 
     kind: Literal["intruder"] = "intruder"
@@ -282,17 +292,18 @@ class IntruderJudge(ModelConfig):
     excerpts: Annotated[int, Field(ge=3, le=9)] = 5  # in each trial, the intruder included
 
 
-class GenerativeJudge(ModelConfig):
+class GenerativeJudge(AskingConfig):
     """The model writes texts that should excite the unit and texts that should not; the unit is run."""
 
     kind: Literal["generative"] = "generative"
     prompt: str = "generate"
+    reads_labels: ClassVar[bool] = False
     texts: PositiveInt = 4  # of each class
     max_tokens: PositiveInt = 24
     temperature: Annotated[float, Field(gt=0)] = 0.8
 
 
-class CausalJudge(ModelConfig):
+class CausalJudge(AskingConfig):
     """Does an explanation tell the words that the unit promotes from those that a matched unit promotes?"""
 
     kind: Literal["causal"] = "causal"
@@ -308,11 +319,37 @@ JudgeConfig = Annotated[
 ]
 
 
+def _kinds_without_a_model(union: Any) -> tuple[str, ...]:
+    members = get_args(get_args(union)[0])
+    return tuple(m.model_fields["kind"].default for m in members if "model" not in m.model_fields)
+
+
+EXPLAINER_KINDS = _kinds_without_a_model(ExplainerConfig)
+SIMULATOR_KINDS = _kinds_without_a_model(SimulatorConfig)
+"""Kinds that a command line may name without more: they need no model."""
+
+
 class ScoringConfig(Section):
     """How simulations become scores."""
 
     nulls: Annotated[int, Field(ge=0)] = 3  # explanations of other units, scored on the same excerpts
     draws: PositiveInt = 2_000  # bootstrap draws over documents
+    budgets: tuple[PositiveInt, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+    """Bits at which the surrogates' rate-distortion curve is drawn; empty: it is not."""
+
+
+class GateConfig(Section):
+    """Known answers: planted units on real text, placebos and the neuron puzzles."""
+
+    source: str = "enwiki-sample"
+    max_tokens: PositiveInt = 200_000
+    max_document_tokens: PositiveInt = 4_000
+    window: PositiveInt = 32
+    skip: Annotated[int, Field(ge=0)] = 4
+    test_windows: PositiveInt = 150  # of the pool that all units share, about
+    calibrate_windows: PositiveInt = 50
+    placebos: PositiveInt = 40
+    puzzles: bool = True
 
 
 class JobConfig(Section):
@@ -320,8 +357,10 @@ class JobConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0)] = 0
+    explainers: dict[Name, ExplainerConfig] = {}
     simulators: dict[Name, SimulatorConfig] = Field(min_length=1)
     judges: dict[Name, JudgeConfig] = {}
+    gate: GateConfig | None = None  # if given, the simulators are tried on known answers first
     scoring: ScoringConfig = ScoringConfig()
     shard: PositiveInt = 8  # units in one part file: what an interruption can cost
 
@@ -335,11 +374,14 @@ class JobConfig(Section):
 class RunConfig(JobConfig):
     """A whole run: a subject on a corpus is explained, and the explanations are scored."""
 
+    job: Literal["run"] = "run"
     subject: SubjectConfig
     corpus: CorpusConfig
     units: UnitsConfig = UnitsConfig()
     samples: SamplesConfig = SamplesConfig()
     explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
+    random_subject: Annotated[int, Field(ge=0)] = 0
+    """Units of a twin of the subject with random weights, which goes through all stages as an opponent."""
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
@@ -349,20 +391,46 @@ class RunConfig(JobConfig):
             if of and of not in above:
                 raise ValueError(f"explainers.{name}.of: no explainer {of!r} above it")
             above.add(name)
+        if self.random_subject and not isinstance(self.subject, NeuronSubjectConfig):
+            raise ValueError("random_subject needs a subject with weights")
         return self
+
+    @property
+    def twin(self) -> RunConfig | None:
+        """The same run on random weights; None if `random_subject` is 0."""
+        if not self.random_subject:
+            return None
+        units = self.units.model_copy(update={"sample": self.random_subject, "ids": ()})
+        subject = self.subject.model_copy(update={"weights": "random"})
+        change = {"subject": subject, "units": units, "random_subject": 0, "gate": None, "judges": {}}
+        return self.model_copy(update=change)
 
 
 class RecordsConfig(JobConfig):
-    """Explanations and activation records that someone else made are scored; there is no subject."""
+    """Explanations and activation records that someone else made are scored; there is no subject.
 
+    `explainers` are opponents, fitted on the explain split of the records.
+    """
+
+    job: Literal["score"]
     records: str  # path of a file or folder, see docs/records.md
     explanations: str  # path of a JSONL file
-    explainers: dict[Name, ExplainerConfig] = {}  # opponents, fitted on the records' explain split
     population: PositiveInt | None = None  # excerpts that NeuronRecord samples were drawn from
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """A run's config from a YAML file and `key.sub=value` overrides (values are YAML).
+class SelftestConfig(JobConfig):
+    """The gate alone: simulators, and explainers if there are any, on known answers."""
+
+    job: Literal["selftest"]
+    gate: GateConfig = GateConfig()
+
+
+AnyConfig = RunConfig | RecordsConfig | SelftestConfig
+_JOBS: dict[str, type[AnyConfig]] = {"run": RunConfig, "score": RecordsConfig, "selftest": SelftestConfig}
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> AnyConfig:
+    """A job's config from a YAML file and `key.sub=value` overrides (values are YAML).
 
     Raises ConfigError with one line that names the file, the key, and the nearest known key.
     """
@@ -381,15 +449,21 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return parse_config(data, source=str(path))
 
 
-def parse_config(data: Mapping[str, Any], *, source: str) -> RunConfig:
-    """A run's config from plain data. Raises ConfigError as `load_config` does."""
+def parse_config(data: Mapping[str, Any], *, source: str) -> AnyConfig:
+    """A job's config from plain data; its key `job` says of which kind, and a run needs none.
+
+    Raises ConfigError as `load_config` does.
+    """
+    job = data.get("job", "run")
+    if job not in _JOBS:
+        raise ConfigError(f"{source}: job: no job {job!r} (allowed: {', '.join(_JOBS)})")
     try:
-        return RunConfig.model_validate(data)
+        return _JOBS[job].model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_describe(error)}") from error
+        raise ConfigError(f"{source}: {_describe(error, _JOBS[job])}") from error
 
 
-def differing_keys(old: RunConfig, new: RunConfig) -> list[str]:
+def differing_keys(old: AnyConfig, new: AnyConfig) -> list[str]:
     """Dotted keys whose values differ, sorted."""
     a, b = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     return sorted(key for key in a.keys() | b.keys() if a.get(key, _ABSENT) != b.get(key, _ABSENT))
@@ -417,7 +491,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         ) from error
 
 
-def _describe(error: ValidationError) -> str:
+def _describe(error: ValidationError, root: type[BaseModel]) -> str:
     """The first problem in one line; the number of others."""
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     first, *others = problems  # an unknown key first: it usually explains a missing one
@@ -428,19 +502,19 @@ def _describe(error: ValidationError) -> str:
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         *section, key = location
-        known = _known_keys(section, kind)
+        known = _known_keys(root, section, kind)
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"{where}: unknown key.{hint} (allowed: {', '.join(known)}){more}"
     return f"{where}: {first['msg']}{more}"
 
 
-_PLACE_OF_KIND = {"subject": 1, "explainers": 2, "simulators": 2}  # in the location of a pydantic error
+_PLACE_OF_KIND = {"subject": 1, "explainers": 2, "simulators": 2, "judges": 2}  # in the location of a pydantic error
 
 
-def _known_keys(section: Sequence[Any], kind: Any) -> list[str]:
+def _known_keys(root: type[BaseModel], section: Sequence[Any], kind: Any) -> list[str]:
     """The keys that a section allows; `kind` is given where that depends on it."""
-    models: list[type[BaseModel]] = [RunConfig]
+    models: list[type[BaseModel]] = [root]
     for part in section[:1] if kind else section:
         models = [found for m in models for found in _models_in(m.model_fields[part].annotation)]
     if kind:

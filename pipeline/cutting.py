@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scrutable.pipeline.config import RunConfig
+from scrutable.pipeline.config import CorpusConfig
 from scrutable.pipeline.corpus import check_splits, load_corpus
 from scrutable.pipeline.errors import CorpusError
 from scrutable.pipeline.protocols import Progress, Subject
@@ -13,17 +13,16 @@ from scrutable.pipeline.windows import Windows, WindowsBuilder
 
 
 def cut_corpus(
-    config: RunConfig, path: Path, subject: Subject, progress: Progress
+    settings: CorpusConfig, path: Path, subject: Subject, progress: Progress, *, seed: int
 ) -> tuple[Windows, dict[str, Any]]:
     """The windows of a corpus in a subject's tokens, and what the manifest says of it.
 
     Raises CorpusError for a corpus that cannot be read or is too small for its splits.
     """
-    settings = config.corpus
     corpus = load_corpus(
         path,
         shares=settings.splits,
-        seed=config.seed,
+        seed=seed,
         text_field=settings.text_field,
         id_field=settings.id_field,
         similarity=settings.near_duplicate,

@@ -6,7 +6,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
@@ -15,9 +15,8 @@ import numpy as np
 
 from scrutable.pipeline.config import RunConfig, SamplesConfig
 from scrutable.pipeline.cutting import cut_corpus
-from scrutable.pipeline.protocols import Explanatory, SimulationJob, Subject
+from scrutable.pipeline.protocols import Explanatory, Parts, SimulationJob, Subject, Watch
 from scrutable.pipeline.records import SPLITS, Cost, Excerpt, Explanation, Failure, Simulation, Split
-from scrutable.pipeline.runner import Parts, Watch
 from scrutable.pipeline.sampling import STRATUM_QUANTILES
 from scrutable.pipeline.selection import select_units
 from scrutable.pipeline.windows import Windows
@@ -38,12 +37,14 @@ class StageForecast:
 
 
 def forecast(
-    config: RunConfig, parts: Parts, pairs: dict[str, tuple[str, str]], *, watch: Watch
+    config: RunConfig, parts: Parts, pairs: Mapping[str, tuple[str, str]], *, watch: Watch
 ) -> list[StageForecast]:
     """The stages of a run from the start, whatever the run folder already holds."""
     subject = parts.subject()
     with watch("corpus") as progress:
-        windows, _ = cut_corpus(config, parts.corpus(), subject, progress)
+        windows, _ = cut_corpus(
+            config.corpus, parts.corpus(), subject, progress, seed=config.seed
+        )
     units = select_units(subject.unit_ids(), config.units, seed=config.seed)
     with watch("sample") as progress:
         lines = _capture_lines(config, subject, windows, n_units=len(units))

@@ -8,6 +8,8 @@ missing item.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,16 +18,20 @@ from numpy.typing import NDArray
 from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import (
+    Assurance,
     Calibration,
     CallFailure,
     Completion,
     Excerpt,
     Explanation,
     Failure,
+    GateCase,
+    GateResult,
     Language,
     Metric,
     Passage,
     Prompt,
+    RatePoint,
     Score,
     Simulation,
     Summary,
@@ -43,6 +49,12 @@ the same answers, whatever was asked before; another batch may differ in the las
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in the stage's own unit of work."""
+
+
+class Watch(Protocol):
+    """Shows how far a stage is."""
+
+    def __call__(self, stage: str) -> AbstractContextManager[Progress]: ...
 
 
 class Tokenized(NamedTuple):
@@ -301,6 +313,31 @@ class Summarise(Protocol):
     ) -> tuple[Summary, ...]: ...
 
 
+class RatePoints(Protocol):
+    """Points of the rate-distortion curve of one unit: surrogates fitted within each budget of bits."""
+
+    def __call__(
+        self,
+        unit: str,
+        explain: Sequence[Excerpt],
+        calibrate: Sequence[Excerpt],
+        held_out: Sequence[Excerpt],
+        *,
+        budgets: Sequence[int],
+    ) -> tuple[RatePoint, ...]: ...
+
+
+class Assure(Protocol):
+    """The share v of a text's gain that the program compiled from it keeps.
+
+    `compiled` maps the author of each program to the explainer whose text it was compiled from.
+    """
+
+    def __call__(
+        self, scores: Sequence[Score], compiled: Mapping[str, str], *, draws: int, seed: int
+    ) -> tuple[Assurance, ...]: ...
+
+
 class Evaluation(NamedTuple):
     """The judges of a run: all that the stages need of the evaluators."""
 
@@ -311,3 +348,36 @@ class Evaluation(NamedTuple):
     calibrate: Calibrate
     adjust: Adjust
     summarise: Summarise
+    rate_points: RatePoints
+    assure: Assure
+
+
+class Gate(NamedTuple):
+    """What the instrument did with known answers."""
+
+    cases: tuple[GateCase, ...]
+    results: tuple[GateResult, ...]
+    notes: tuple[str, ...]  # lines for the person at the terminal
+    table: str  # the results as the command prints them
+
+
+class Parts(Protocol):
+    """Makes the parts of a job; what is expensive is made when it is first asked for."""
+
+    def corpus(self) -> Path: ...
+
+    def subject(self) -> Subject: ...
+
+    def release_subject(self) -> None:
+        """Lets go of the subject's memory; a later `subject()` loads it again."""
+        ...
+
+    def explainer(self, name: str) -> Explainer: ...
+
+    def simulator(self, name: str) -> Simulator: ...
+
+    def judge(self, name: str) -> Judge: ...
+
+    def gate(self, progress: Progress) -> Gate:
+        """Tries the simulators and explainers of the config on known answers."""
+        ...

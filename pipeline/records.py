@@ -236,6 +236,7 @@ class Score:
     reason: str = ""  # empty if value is defined
     p: float = math.nan  # (1 + nulls at least as good) / (1 + n_nulls): the rank among the nulls
     q: float = math.nan  # p after Benjamini-Hochberg over the units of one explainer and metric
+    null_values: tuple[float, ...] = ()  # (n_nulls,) the score of each null explanation
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,90 +1,99 @@
-"""The stages of a run: each does what its part files do not hold yet, and nothing else.
+"""The stages of a job: each does what its part files do not hold yet, and nothing else.
 
 A stage reads the parts of the stages before it, decides, and writes its own; running again
-continues. Models are made only by a stage that has work for them.
+continues. Models are made only by a stage that has work for them. Where units and excerpts come
+from is a source's business: a subject (`collecting`) or files (`importing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
-from scrutable.pipeline.capture import capture
-from scrutable.pipeline.config import RunConfig
-from scrutable.pipeline.cutting import cut_corpus
-from scrutable.pipeline.exemplars import build_exemplars, sampled_windows
+from scrutable.pipeline.config import JobConfig
 from scrutable.pipeline.protocols import (
     Evaluation,
     Evidence,
-    Explainer,
+    Examination,
     Explanatory,
-    Progress,
+    Hearing,
+    Parts,
+    Simulated,
     SimulationJob,
-    Simulator,
-    Subject,
+    Watch,
 )
 from scrutable.pipeline.records import (
+    Assurance,
     Calibration,
     Excerpt,
     Explanation,
     Failure,
+    GateCase,
+    GateResult,
+    Metric,
+    RatePoint,
     Score,
     Simulation,
     Summary,
     Unit,
+    Verdict,
 )
-from scrutable.pipeline.sampling import Captured, SamplingPlan
-from scrutable.pipeline.selection import select_units
-from scrutable.pipeline.store import RunFolder
-from scrutable.pipeline.traces import Traces, pack, unpack
-from scrutable.pipeline.windows import Windows
-
-_CHECKPOINT_SECONDS = 60.0
-_WINDOWS_IN_TRACE_PART = 256
+from scrutable.pipeline.store import RunFolder, shards_of
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
-class Watch(Protocol):
-    """Shows how far a stage is."""
+class Source(Protocol):
+    """Where units and excerpts come from."""
 
-    def __call__(self, stage: str) -> AbstractContextManager[Progress]: ...
-
-
-class Parts(Protocol):
-    """Makes the parts of a run; what is expensive is made when it is first asked for."""
-
-    def corpus(self) -> Path: ...
-
-    def subject(self) -> Subject: ...
-
-    def release_subject(self) -> None:
-        """Lets go of the subject's memory; a later `subject()` loads it again."""
+    @property
+    def units(self) -> list[Unit]:
+        """Units that have excerpts, in the order of all shards."""
         ...
 
-    def explainer(self, name: str) -> Explainer: ...
+    @property
+    def is_collected(self) -> bool:
+        """True if `units` can be told without a model."""
+        ...
 
-    def simulator(self, name: str) -> Simulator: ...
+    def stages(self) -> Mapping[str, Callable[[], None]]:
+        """In order; each does what is missing."""
+        ...
+
+
+class Panel(NamedTuple):
+    """A judge, and whose explanations it examines."""
+
+    explainer: str  # empty for a judge that reads no explanation
+    judge: str
+    metric: Metric
+
+
+class Plan(NamedTuple):
+    """Who reads whom; part files are named by the keys."""
+
+    pairs: Mapping[str, tuple[str, str]]  # "explainer+simulator" → the two
+    panels: Mapping[str, Panel]  # "explainer+judge"
+    compiled: Mapping[str, str]  # explainer that compiles → explainer whose text it compiles
 
 
 @dataclass(frozen=True)
 class Runner:
-    """One run: its config, its folder, and the makers of its parts."""
+    """One job: its config, its folder, its source, and the makers of its parts."""
 
-    config: RunConfig
+    config: JobConfig
     folder: RunFolder
+    source: Source
     parts: Parts
     evaluation: Evaluation
-    pairs: Mapping[str, tuple[str, str]]  # name of a pair to (explainer, simulator), see `pairings`
+    plan: Plan
     watch: Watch
     note: Callable[[str, Any], None]  # puts a fact into the manifest
+    twin: Runner | None = None  # the same job on a subject with random weights, as an opponent
 
     def run(self, *, until: str = "score") -> None:
         """All stages in order, up to and including `until`."""
@@ -95,205 +104,100 @@ class Runner:
 
     def _stages(self) -> dict[str, Callable[[], None]]:
         return {
-            "corpus": self.cut_corpus,
-            "capture": self.capture_units,
-            "traces": self.trace_excerpts,
-            "exemplars": self.collect_exemplars,
+            **self.source.stages(),
             "explain": self.explain,
+            "gate": self.gate,
             "simulate": self.simulate,
+            "judge": self.judge,
+            "rates": self.rates,
+            "twin": self.twin.run if self.twin else lambda: None,
             "score": self.score,
         }
 
     @property
     def is_simulated(self) -> bool:
         """True if every part that needs a model is there."""
-        if not (self.folder.level / "capture.npz").exists():
+        if not self.source.is_collected or (self.config.gate and not self._gate_path.exists()):
             return False
-        n = len(_shards(self._firing, self.config.shard))
+        if self.twin and not self.twin.is_simulated:
+            return False
+        n = len(self._shards)
         return not any(
             [self._todo("explanations", name, n) for name in self.config.explainers]
-            + [self._todo("simulations", pair, n) for pair in self.pairs]
+            + [self._todo("simulations", pair, n) for pair in self.plan.pairs]
+            + [self._todo("verdicts", panel, n) for panel in self.plan.panels]
         )
 
-    # -- corpus -------------------------------------------------------------------------------
-
     @property
-    def _windows_path(self) -> Path:
-        return self.folder.level / "windows.npz"
-
-    def cut_corpus(self) -> None:
-        """Documents in, windows out. Raises CorpusError for a corpus too small for its splits."""
-        if self._windows_path.exists():
-            return
-        with self.watch("corpus") as progress:
-            windows, facts = cut_corpus(self.config, self.parts.corpus(), self.parts.subject(), progress)
-        self.note("corpus", facts)
-        self.folder.write(self._windows_path, windows.save)
-
-    @cached_property
-    def windows(self) -> Windows:
-        return Windows.load(self._windows_path)
-
-    # -- capture ------------------------------------------------------------------------------
-
-    def capture_units(self) -> None:
-        """The streaming pass: figures of every unit, samples of the selected ones."""
-        kept = self.folder.level / "capture.npz"
-        if kept.exists():
-            return
-        subject = self.parts.subject()
-        if self.config.units.ids:
-            subject.check_units(self.config.units.ids)
-        selected = select_units(subject.unit_ids(), self.config.units, seed=self.config.seed)
-        self.note("subject", dict(subject.provenance))
-        captured = self._captured(subject)
-        self.folder.write_records(self.folder.level / "all_units.parquet", Unit, captured.units)
-        chosen = captured.only(selected)
-        self.folder.write_records(self.folder.level / "units.parquet", Unit, chosen.units)
-        self.folder.write_arrays(kept, chosen.arrays())
-        self._checkpoint.unlink(missing_ok=True)
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder.level / "capture.state.npz"
-
-    def _captured(self, subject: Subject) -> Captured:
-        samples = self.config.samples
-        plan = SamplingPlan(top=samples.top, per_stratum=samples.per_stratum, pilot=samples.pilot)
-        sampler = subject.sampler(plan)
-        done = 0
-        if self._checkpoint.exists():
-            with np.load(self._checkpoint, allow_pickle=False) as state:
-                sampler.restore(state)
-                done = int(state["batches"])
-        saved_at = monotonic()
-
-        def after_batch(batches: int) -> None:
-            nonlocal saved_at
-            if monotonic() - saved_at > _CHECKPOINT_SECONDS:
-                state = sampler.state() | {"batches": np.array(batches)}
-                self.folder.write_arrays(self._checkpoint, state)
-                saved_at = monotonic()
-
-        with self.watch("capture") as progress:
-            return capture(
-                sampler,
-                self.windows,
-                batch_size=self.config.subject.batch_size,
-                seed=self.config.seed,
-                done=done,
-                after_batch=after_batch,
-                progress=progress,
-            )
-
-    @cached_property
-    def captured(self) -> Captured:
-        """What the pass kept of the selected units."""
-        units = self.folder.read_records(Unit, self.folder.level / "units.parquet")
-        with np.load(self.folder.level / "capture.npz", allow_pickle=False) as arrays:
-            return Captured(units=tuple(units), **dict(arrays))
-
-    @cached_property
-    def _firing(self) -> list[Unit]:
-        """Selected units that fire in the corpus and in the explain split."""
-        return [
-            unit
-            for unit in self.captured.units
-            if unit.max_activation > 0 and self._sampled[unit.id]["explain"].n_top > 0
-        ]
-
-    @cached_property
-    def _sampled(self) -> dict[str, Any]:
-        samples = self.config.samples
-        return {unit.id: sampled_windows(self.captured, unit.id, samples) for unit in self.captured.units}
-
-    # -- traces -------------------------------------------------------------------------------
-
-    def trace_excerpts(self) -> None:
-        """The second pass: activations of the selected units, on the sampled windows only."""
-        wanted: dict[int, list[int]] = {}
-        for u, unit in enumerate(self._firing):
-            for chosen in self._sampled[unit.id].values():
-                for window in chosen.windows:
-                    wanted.setdefault(window, []).append(u)
-        order = sorted(wanted)
-        shards = _shards(order, _WINDOWS_IN_TRACE_PART)
-        todo = [(n, shard) for n, shard in enumerate(shards) if not self._trace_part(n).exists()]
-        if not todo:
-            return
-        subject, ids = self.parts.subject(), [unit.id for unit in self._firing]
-        with self.watch("traces") as progress:
-            for done, (number, shard) in enumerate(todo, 1):
-                self.folder.write_arrays(
-                    self._trace_part(number), pack(subject.traces(self.windows, shard, ids), wanted)
-                )
-                progress(len(shards) - len(todo) + done, len(shards))
-        self.parts.release_subject()
-
-    def _trace_part(self, number: int) -> Path:
-        return self.folder.level / "traces" / f"{number:04d}.npz"
-
-    def _traces(self) -> Traces:
-        ids = [unit.id for unit in self._firing]
-        parts = sorted((self.folder.level / "traces").glob("[0-9]*.npz"))
-        return {(ids[u], window): values for path in parts for u, window, values in unpack(path)}
-
-    # -- exemplars ----------------------------------------------------------------------------
-
-    def collect_exemplars(self) -> None:
-        """Excerpts of each unit; a unit that never fires is a counted failure."""
-        silent = self.folder.part("failures", "exemplars")
-        if not silent.exists():
-            firing = {unit.id for unit in self._firing}
-            failures = [_silent(unit) for unit in self.captured.units if unit.id not in firing]
-            self.folder.write_records(silent, Failure, failures)
-        shards = _shards(self._firing, self.config.shard)
-        todo = [n for n in range(len(shards)) if not self.folder.part("excerpts", f"{n:04d}").exists()]
-        traces = self._traces() if todo else {}
-        for number in todo:
-            excerpts: dict[str, Sequence[Excerpt]] = {}
-            for unit in shards[number]:
-                built = build_exemplars(unit.id, self._sampled[unit.id], self.windows, traces)
-                excerpts[unit.id] = [*built.shown, *built.calibrate, *built.held_out]
-            self.folder.write_excerpts(self.folder.part("excerpts", f"{number:04d}"), excerpts)
+    def _shards(self) -> list[Sequence[Unit]]:
+        return shards_of(self.source.units, self.config.shard)
 
     @cached_property
     def _excerpts(self) -> dict[str, list[Excerpt]]:
         return self.folder.read_excerpts()
 
+    def _split(self, unit: str, split: str) -> tuple[Excerpt, ...]:
+        return tuple(excerpt for excerpt in self._excerpts[unit] if excerpt.split == split)
+
     # -- explain ------------------------------------------------------------------------------
 
     def explain(self) -> None:
-        """Every explainer on every unit that fires."""
-        for name in self.config.explainers:
-            shards = _shards(self._firing, self.config.shard)
-            todo = self._todo("explanations", name, len(shards))
+        """Every explainer on every unit; one that starts from another's text gets that too."""
+        for name, settings in self.config.explainers.items():
+            todo = self._todo("explanations", name, len(self._shards))
             if not todo:
                 continue
             explainer = self.parts.explainer(name)
+            sources = self._explanations(getattr(settings, "of", "") or "")
             with self.watch(f"explain: {name}") as progress:
                 for number in todo:
-                    jobs = [self._explanatory(unit.id) for unit in shards[number]]
-                    self._write_part("explanations", name, number, Explanation, explainer.explain(jobs))
-                    progress(number + 1, len(shards))
+                    jobs, answers = self._explanatory(self._shards[number], sources, name)
+                    answers += explainer.explain(jobs) if jobs else []
+                    self._write_part("explanations", name, number, Explanation, answers)
+                    progress(number + 1, len(self._shards))
 
-    def _explanatory(self, unit: str) -> Explanatory:
-        shown = tuple(excerpt for excerpt in self._excerpts[unit] if excerpt.split == "explain")
-        return Explanatory(unit=unit, shown=shown)
+    def _explanatory(
+        self, units: Sequence[Unit], sources: Mapping[str, Sequence[Explanation]], name: str
+    ) -> tuple[list[Explanatory], list[Explanation | Failure]]:
+        """What an explainer is asked, and failures for units without an excerpt that it may see."""
+        jobs: list[Explanatory] = []
+        failures: list[Explanation | Failure] = []
+        for unit in units:
+            shown = self._split(unit.id, "explain")
+            if shown:
+                jobs.append(Explanatory(unit.id, shown, next(iter(sources.get(unit.id, ())), None)))
+            else:
+                detail = "no excerpt of the unit is in the explain split"
+                failures.append(Failure(unit.id, "explain", "nothing_to_show", detail, name))
+        return jobs, failures
 
-    def _explanations(self, explainer: str) -> dict[str, Explanation]:
-        paths = [
-            path for path in self.folder.parts("explanations") if path.stem.rpartition("~")[0] == explainer
-        ]
-        return {e.unit: e for e in self.folder.read_records(Explanation, *paths)}
+    def _explanations(self, explainer: str) -> dict[str, list[Explanation]]:
+        """Unit → what an explainer wrote of it, candidates in order."""
+        paths = [path for path in self.folder.parts("explanations") if _part_of(path) == explainer]
+        return _grouped(self.folder.read_records(Explanation, *paths), lambda e: e.unit)
+
+    # -- gate ---------------------------------------------------------------------------------
+
+    @property
+    def _gate_path(self) -> Path:
+        return self.folder.level / "gate.parquet"
+
+    def gate(self) -> None:
+        """Simulators and explainers on known answers."""
+        if self.config.gate is None or self._gate_path.exists():
+            return
+        with self.watch("gate") as progress:
+            gate = self.parts.gate(progress)
+        self.note("gate", {"notes": list(gate.notes)})
+        self.folder.write_records(self.folder.level / "gate_cases.parquet", GateCase, gate.cases)
+        self.folder.write_records(self._gate_path, GateResult, gate.results)
 
     # -- simulate -----------------------------------------------------------------------------
 
     def simulate(self) -> None:
         """Every explanation, its own and the nulls', on calibrate and test excerpts of its unit."""
-        for pairing, (explainer, simulator) in self.pairs.items():
-            shards = _shards(self._firing, self.config.shard)
-            todo = self._todo("simulations", pairing, len(shards))
+        for pairing, (explainer, simulator) in self.plan.pairs.items():
+            todo = self._todo("simulations", pairing, len(self._shards))
             if not todo:
                 continue
             explanations = self._explanations(explainer)
@@ -302,24 +206,70 @@ class Runner:
             with self.watch(f"simulate: {pairing}") as progress:
                 for number in todo:
                     jobs = [
-                        job
-                        for unit in shards[number]
-                        if unit.id in explanations
-                        for job in self._jobs(unit.id, explanations, nulls)
+                        SimulationJob(unit.id, explanation, self._passages(unit.id))
+                        for unit in self._shards[number]
+                        for explanation in _own_and_nulls(unit.id, explanations, nulls)
                     ]
                     self._write_part("simulations", pairing, number, Simulation, made.simulate(jobs))
-                    progress(number + 1, len(shards))
+                    progress(number + 1, len(self._shards))
 
-    def _nulls(self, explanations: Mapping[str, Explanation]) -> dict[str, tuple[str, ...]]:
-        explained = [unit for unit in self._firing if unit.id in explanations]
+    def _passages(self, unit: str) -> tuple[Any, ...]:
+        return tuple(e.passage for e in self._excerpts[unit] if e.split != "explain")
+
+    def _nulls(self, explanations: Mapping[str, Sequence[Explanation]]) -> dict[str, tuple[str, ...]]:
+        explained = [unit for unit in self.source.units if unit.id in explanations]
         return self.evaluation.assign_nulls(explained, count=self.config.scoring.nulls, seed=self.config.seed)
 
-    def _jobs(
-        self, unit: str, explanations: Mapping[str, Explanation], nulls: Mapping[str, tuple[str, ...]]
-    ) -> Iterator[SimulationJob]:
-        passages = tuple(e.passage for e in self._excerpts[unit] if e.split != "explain")
-        for writer in (unit, *nulls[unit]):
-            yield SimulationJob(unit=unit, explanation=explanations[writer], passages=passages)
+    # -- judge --------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Every judge on every explanation that it reads, its own and the nulls'."""
+        for name, panel in self.plan.panels.items():
+            todo = self._todo("verdicts", name, len(self._shards))
+            if not todo:
+                continue
+            explanations = self._explanations(panel.explainer)
+            nulls = self._nulls(explanations)
+            made = self.parts.judge(panel.judge)
+            with self.watch(f"judge: {name}") as progress:
+                for number in todo:
+                    jobs = [
+                        Examination(
+                            unit.id,
+                            tuple(_own_and_nulls(unit.id, explanations, nulls)),
+                            self._split(unit.id, "test"),
+                        )
+                        for unit in self._shards[number]
+                        if unit.id in explanations or not made.reads_explanations
+                    ]
+                    answers = made.judge(jobs) if jobs else []
+                    self._write_part("verdicts", name, number, Verdict, answers)
+                    progress(number + 1, len(self._shards))
+        self.parts.release_subject()
+
+    # -- rates --------------------------------------------------------------------------------
+
+    def rates(self) -> None:
+        """The rate-distortion curve of readable surrogates, for units with excerpts to fit them on."""
+        if not self.config.scoring.budgets:
+            return
+        todo = [n for n in range(len(self._shards)) if not self.folder.part("rates", f"{n:04d}").exists()]
+        if not todo:
+            return
+        with self.watch("rates") as progress:
+            for number in todo:
+                points = [
+                    point
+                    for unit in self._shards[number]
+                    if self._split(unit.id, "explain")
+                    for point in self.evaluation.rate_points(
+                        unit.id,
+                        *(self._split(unit.id, split) for split in ("explain", "calibrate", "test")),
+                        budgets=self.config.scoring.budgets,
+                    )
+                ]
+                self.folder.write_records(self.folder.part("rates", f"{number:04d}"), RatePoint, points)
+                progress(number + 1, len(self._shards))
 
     # -- score --------------------------------------------------------------------------------
 
@@ -328,39 +278,95 @@ class Runner:
         failures = self.folder.read_records(Failure, *self.folder.parts("failures"))
         scores: list[Score] = []
         calibrations: list[Calibration] = []
+        draws, seed = self.config.scoring.draws, self.config.seed
+        total = len(self.plan.pairs) + len(self.plan.panels)
         with self.watch("score") as progress:
-            for done, (pairing, (explainer, simulator)) in enumerate(self.pairs.items(), 1):
+            for done, (pairing, (explainer, simulator)) in enumerate(self.plan.pairs.items(), 1):
                 for evidence in self._evidence(pairing, explainer, simulator):
                     calibrations.append(self.evaluation.calibrate(evidence))
                     for scorer in self.evaluation.scorers.values():
-                        scores += scorer(evidence, seed=self.config.seed, draws=self.config.scoring.draws)
-                progress(done, len(self.pairs))
-        summary = self.evaluation.summarise(
-            scores, failures, draws=self.config.scoring.draws, seed=self.config.seed
-        )
+                        scores += scorer(evidence, seed=seed, draws=draws)
+                progress(done, total)
+            for done, (name, panel) in enumerate(self.plan.panels.items(), len(self.plan.pairs) + 1):
+                for hearing in self._hearings(name, panel):
+                    scores.append(self.evaluation.score_hearing(hearing, seed=seed, draws=draws))
+                progress(done, total)
+        scores = self.evaluation.adjust(scores)
+        summary = [*self.evaluation.summarise(scores, failures, draws=draws, seed=seed), *self._opponents()]
+        assurance = self.evaluation.assure(scores, self._compiled(scores), draws=draws, seed=seed)
         level = self.folder.level
         self.folder.write_records(level / "failures.parquet", Failure, failures)
         self.folder.write_records(level / "calibrations.parquet", Calibration, calibrations)
+        self.folder.write_records(level / "assurance.parquet", Assurance, assurance)
         self.folder.write_records(level / "summary.parquet", Summary, summary)
         self.folder.write_records(level / "scores.parquet", Score, scores)
 
+    def _opponents(self) -> Iterator[Summary]:
+        """What the same explainers made of random weights."""
+        if self.twin:
+            folder = self.twin.folder
+            for row in folder.read_records(Summary, folder.level / "summary.parquet"):
+                yield replace(row, explainer=f"{row.explainer} on random weights")
+
+    def _compiled(self, scores: Sequence[Score]) -> dict[str, str]:
+        """The program that stands for each compiled text: the best of its candidates where there are some."""
+        authors = {score.explainer for score in scores}
+        best = {name: f"{name}.best" if f"{name}.best" in authors else name for name in self.plan.compiled}
+        return {best[name]: text for name, text in self.plan.compiled.items()}
+
     def _evidence(self, pairing: str, explainer: str, simulator: str) -> Iterator[Evidence]:
+        """Every candidate of every unit, and the best of them where there are several."""
+        explanations = self._explanations(explainer)
+        has_candidates = any(len(written) > 1 for written in explanations.values())
         for path in self.folder.parts("simulations"):
-            if path.stem.rpartition("~")[0] != pairing:
+            if _part_of(path) != pairing:
                 continue
-            by_unit: dict[str, list[Simulation]] = {}
-            for simulation in self.folder.read_records(Simulation, path):
-                by_unit.setdefault(simulation.unit, []).append(simulation)
-            for unit, simulations in by_unit.items():
-                excerpts = self._excerpts[unit]
-                yield Evidence(
-                    unit=unit,
-                    explainer=explainer,
-                    simulator=simulator,
-                    calibrate=tuple(e for e in excerpts if e.split == "calibrate"),
-                    held_out=tuple(e for e in excerpts if e.split == "test"),
-                    simulations=tuple(simulations),
-                )
+            for unit, simulated in self.folder.read_simulated(path):
+                candidates = [
+                    self._evidence_of(unit, explanation, simulator, simulated)
+                    for explanation in explanations[unit]
+                ]
+                yield from candidates
+                if has_candidates:  # also of a unit with one, so that all units are in its row
+                    best = self.evaluation.choose_best(
+                        candidates, author=f"{explainer}.best", seed=self.config.seed
+                    )
+                    if best is not None:
+                        yield best
+
+    def _evidence_of(
+        self, unit: str, explanation: Explanation, simulator: str, simulated: Mapping[str, Simulated]
+    ) -> Evidence:
+        return Evidence(
+            unit=unit,
+            explainer=explanation.author,
+            simulator=simulator,
+            calibrate=self._split(unit, "calibrate"),
+            held_out=self._split(unit, "test"),
+            own=simulated.get(explanation.id),
+            nulls=tuple(s for name, s in sorted(simulated.items()) if _unit_of(name) != unit),
+        )
+
+    def _hearings(self, name: str, panel: Panel) -> Iterator[Hearing]:
+        explanations = self._explanations(panel.explainer)
+        for path in self.folder.parts("verdicts"):
+            if _part_of(path) != name:
+                continue
+            by_unit = _grouped(self.folder.read_records(Verdict, path), lambda v: v.unit)
+            for unit, verdicts in by_unit.items():
+                by_explanation = _grouped(verdicts, lambda v: v.explanation)
+                nulls = [group for group in by_explanation.values() if group[0].is_null]
+                authors = {e.id: e.author for e in explanations.get(unit, ())} or {"": ""}
+                for id, author in authors.items():
+                    yield Hearing(
+                        unit=unit,
+                        explainer=author,
+                        judge=panel.judge,
+                        metric=panel.metric,
+                        own=tuple(by_explanation.get(id, ())),
+                        nulls=tuple(map(tuple, nulls)),
+                        n_asked=len({verdict.trial for verdict in verdicts}),
+                    )
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -393,11 +399,25 @@ def pairings(explainers: Mapping[str, str], simulators: Mapping[str, str]) -> di
     }
 
 
-def _silent(unit: Unit) -> Failure:
-    if unit.max_activation > 0:
-        return Failure(unit.id, "exemplars", "silent_in_explain", "the unit fires in no explain document")
-    return Failure(unit.id, "capture", "never_fires", "the unit is 0 on every token of the corpus")
+def _own_and_nulls(
+    unit: str, explanations: Mapping[str, Sequence[Explanation]], nulls: Mapping[str, Sequence[str]]
+) -> Iterator[Explanation]:
+    """All candidates of a unit, then the first candidate of each unit that serves as its null."""
+    yield from explanations.get(unit, ())
+    for other in nulls.get(unit, ()):
+        yield explanations[other][0]
 
 
-def _shards(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def _grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def _part_of(path: Path) -> str:
+    return path.stem.rpartition("~")[0]
+
+
+def _unit_of(explanation: str) -> str:
+    return explanation.rpartition("/")[0]

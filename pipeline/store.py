@@ -2,7 +2,8 @@
 
     config.yaml  manifest.json  level-0/
         windows.npz  capture.npz  units.parquet  traces/  excerpts/  explanations/  simulations/
-        scores.parquet  calibrations.parquet  summary.parquet  failures/  failures.parquet
+        verdicts/  rates/  gate.parquet  gate_cases.parquet  scores.parquet  calibrations.parquet
+        assurance.parquet  summary.parquet  failures/  failures.parquet
 
 A part is written under a temporary name and renamed, so a stage is done where its parts exist.
 Nothing here is random, dated or counted in seconds, except in manifest.json: same seed, same bytes.
@@ -21,23 +22,30 @@ from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from scrutable.pipeline.config import RunConfig, differing_keys, parse_config
+from scrutable.pipeline.config import AnyConfig, differing_keys, parse_config
 from scrutable.pipeline.errors import RunFolderError
+from scrutable.pipeline.protocols import Simulated
 from scrutable.pipeline.records import (
+    Assurance,
     Calibration,
     Cost,
     Excerpt,
     Explanation,
     Failure,
+    GateCase,
+    GateResult,
     Passage,
+    RatePoint,
     Score,
     Simulation,
     Summary,
     Unit,
+    Verdict,
 )
 
 T = TypeVar("T")
@@ -67,11 +75,11 @@ _EXCERPT_SCHEMA = pa.schema(
 
 
 class RunFolder:
-    """One run on disk."""
+    """One run on disk; the tables of one subject lie together in a level of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, level: str = "level-0") -> None:
         self.path = path
-        self.level = path / "level-0"
+        self.level = path / level
 
     @property
     def config_path(self) -> Path:
@@ -82,7 +90,7 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @contextmanager
-    def opened(self, config: RunConfig) -> Iterator[None]:
+    def opened(self, config: AnyConfig) -> Iterator[None]:
         """Creates the folder or continues it, and keeps other processes out meanwhile.
 
         Raises RunFolderError if it was made from another config, or another process is in it.
@@ -104,7 +112,7 @@ class RunFolder:
                 leftover.unlink()
             yield
 
-    def config(self) -> RunConfig:
+    def config(self) -> AnyConfig:
         """The resolved config. Raises RunFolderError if there is none."""
         try:
             data = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
@@ -182,6 +190,19 @@ class RunFolder:
             for row in cast(list[dict[str, Any]], _table(path).to_pylist())
         ]
 
+    def read_simulated(self, path: Path) -> Iterator[tuple[str, dict[str, Simulated]]]:
+        """A part of simulations as columns: each unit with explanation id → what it predicts.
+
+        No Python object is made for each value, so that thousands of units are read in seconds.
+        """
+        table = _table(path)
+        keys = zip(table["unit"].to_pylist(), table["explanation"].to_pylist(), strict=True)
+        rows: dict[str, dict[str, list[int]]] = {}
+        for row, (unit, explanation) in enumerate(keys):
+            rows.setdefault(unit, {}).setdefault(explanation, []).append(row)
+        for unit, explanations in rows.items():
+            yield unit, {name: _simulated(table, name, chosen) for name, chosen in explanations.items()}
+
     def read_excerpts(self) -> dict[str, list[Excerpt]]:
         """The excerpts of every unit."""
         excerpts: dict[str, list[Excerpt]] = {}
@@ -203,6 +224,31 @@ class RunFolder:
     def parts(self, stage: str) -> list[Path]:
         """The finished parts of a stage, by name."""
         return sorted(path for path in (self.level / stage).glob("*.parquet") if path.name[0] != ".")
+
+
+def shards_of(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """The items in order, `size` in each part but the last."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _simulated(table: Any, explanation: str, rows: Sequence[int]) -> Simulated:
+    """The rows of one explanation, ordered by excerpt id."""
+    excerpts = table["excerpt"].take(rows).to_pylist()
+    order = sorted(range(len(rows)), key=excerpts.__getitem__)
+    ordered = table.take([rows[i] for i in order]).combine_chunks()
+    expected = ordered["expected"].combine_chunks()
+    lengths = pc.list_value_length(expected).to_numpy(zero_copy_only=False).astype(np.intp)
+    levels = tuple(ordered["levels"][0].as_py()) if len(rows) else ()
+    flat = ordered["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Simulated(
+        explanation=explanation,
+        excerpts=tuple(excerpts[i] for i in order),
+        lengths=lengths,
+        expected=expected.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
+        probabilities=flat.reshape(int(lengths.sum()), len(levels)).astype(np.float32),
+        levels=levels,
+        label_mass=ordered["label_mass"].to_numpy().astype(np.float64),
+    )
 
 
 @contextmanager
@@ -299,6 +345,11 @@ TABLES: dict[str, pa.Schema] = {
     "excerpts": _EXCERPT_SCHEMA,
     "explanations": schema_of(Explanation),
     "simulations": schema_of(Simulation),
+    "verdicts": schema_of(Verdict),
+    "rates": schema_of(RatePoint),
+    "gate_cases": schema_of(GateCase),
+    "gate": schema_of(GateResult),
+    "assurance": schema_of(Assurance),
     "scores": schema_of(Score),
     "calibrations": schema_of(Calibration),
     "summary": schema_of(Summary),

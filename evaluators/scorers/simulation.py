@@ -1,27 +1,29 @@
 """Simulation scoring: how well a simulator that sees only an explanation predicts the unit.
 
-Works on stored simulations of held-out excerpts, own and null. Population-weighted correlation and
-explained variance (SCIENCE.md 2.1 a), and the literature's top-and-random score beside them. Asks no
-model and reads nothing but the evidence of one unit.
+Works on stored simulations of held-out excerpts, own and null, all explanations of a unit at once.
+Population-weighted correlation, explained variance, average precision and gain in bits (SCIENCE.md
+2.1), and the literature's top-and-random score beside them. Asks no model and reads nothing but the
+evidence of one unit.
 
-Shape key: E held-out excerpts, N scored tokens, D documents, B bootstrap draws.
+Shape key: X explanations (own first), N scored tokens, D documents, B bootstrap draws.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scrutable.evaluators import information
+from scrutable.evaluators.evidence import Batch, batches
 from scrutable.evaluators.statistics import (
     Affine,
     Floats,
     Interval,
+    average_precision,
     bootstrap_counts,
     correlation,
     explained_variance,
@@ -29,66 +31,67 @@ from scrutable.evaluators.statistics import (
     generator,
     moments,
     percentile_interval,
+    precision_recall,
+    rank_p,
     resample,
     top_and_random_weights,
+    weighted_means,
 )
-from scrutable.pipeline.protocols import Evidence
-from scrutable.pipeline.records import Calibration, Excerpt, Metric, Score, Simulation
+from scrutable.pipeline.protocols import Evidence, Simulated
+from scrutable.pipeline.records import Calibration, Excerpt, Metric, Score
 
-_METRICS: tuple[Metric, ...] = ("correlation", "explained_variance", "top_and_random")
-
-
-class _Aligned(NamedTuple):
-    """Scored tokens of the excerpts that one explanation was simulated on."""
-
-    true: Floats  # (N,) subject's raw units
-    predicted: Floats  # (N,) simulator's own scale
-    excerpts: tuple[Excerpt, ...]  # (E,) those with a simulation, ordered by id
-    lengths: NDArray[np.intp]  # (E,) scored tokens of each; sums to N
-
-
-@dataclass(frozen=True, slots=True)
-class _Tested:
-    """One explanation on the test split; row 0 of each metric is the data, the rest are draws."""
-
-    aligned: _Aligned
-    metrics: Mapping[Metric, Floats]  # (1 + B,) each
+METRICS: tuple[Metric, ...] = (
+    "correlation",
+    "explained_variance",
+    "auprc",
+    "gain_bits",
+    "top_and_random",
+)
+FIRES = 0.25
+"""Share of the unit's largest calibrate and test activation above which a token is a positive of auprc:
+high enough to mean firing, low enough that more than its very strongest documents hold one."""
 
 
 def simulation(evidence: Evidence, *, seed: int, draws: int = 2000) -> tuple[Score, ...]:
-    """Scores of one unit's explanation: correlation, explained variance and top-and-random.
+    """Scores of one explanation of a unit: one for each of METRICS.
+
+    Correlation in [-1, 1]; explained variance in (-inf, 1]; auprc in [0, 1], the area under the
+    precision-recall curve for tokens above FIRES; gain_bits in bits per token of the population;
+    top-and-random in [-1, 1], for comparison with the literature.
 
     Excerpts without a simulation (failed calls) are counted in n_asked - n_answered and left out of
     both sides. The null is the mean over null explanations whose score is defined, each with its own
-    calibration; the excess has a paired interval, from the same documents in each draw. The draws
-    depend on (seed, unit) only, so that explainers are compared on the same draws too.
+    calibration; the excess has a paired interval, from the same documents in each draw; p is the
+    rank of the value among the null values. The draws depend on (seed, unit) only, so that
+    explainers are compared on the same draws too.
 
     Args:
-        evidence: own simulations (explanation id `unit/explainer`) and null ones, in any order.
+        evidence: own simulations and null ones.
         seed: of the run.
         draws: B, bootstrap draws.
 
     Returns:
-        Three scores. An undefined one has value NaN and a reason.
+        A score of each metric. An undefined one has value NaN and a reason.
 
     Raises:
         ValueError: the evidence contradicts itself (a simulation of another length than its excerpt,
-            of an unknown excerpt, of another unit or simulator, twice, or with values that are not
-            finite). That is a bug of the caller, not a failure of the unit.
+            of an unknown excerpt, or with values that are not finite; an own explanation of another
+            unit, or a null one of this). That is a bug of the caller, not a failure of the unit.
     """
-    grouped = _grouped(evidence)
-    own_id = f"{evidence.unit}/{evidence.explainer}"
-    documents = {name: i for i, name in enumerate(sorted({e.document for e in evidence.held_out}))}
+    _check(evidence)
+    simulated = [*([evidence.own] if evidence.own else []), *evidence.nulls]
+    numbers = {name: i for i, name in enumerate(sorted({e.document for e in evidence.held_out}))}
     rng = generator(seed, evidence.unit, "score")
-    counts = np.vstack([np.ones((1, len(documents))), bootstrap_counts(len(documents), draws=draws, rng=rng)])
-    tested = {
-        name: _tested(evidence, grouped.get(name, {}), documents=documents, counts=counts)
-        for name in sorted({own_id, *grouped})
-    }
-    own = tested.pop(own_id)
-    nulls = list(tested.values())
-    label_mass = _label_mass(own.aligned.excerpts, grouped.get(own_id, {}))
-    return tuple(_score(evidence, metric, own=own, nulls=nulls, label_mass=label_mass) for metric in _METRICS)
+    counts = np.vstack([np.ones((1, len(numbers))), bootstrap_counts(len(numbers), draws=draws, rng=rng)])
+    values = {metric: np.full((len(simulated), draws + 1), np.nan) for metric in METRICS}
+    answered: tuple[Excerpt, ...] = ()
+    for places, batch in batches(evidence.held_out, simulated):
+        found = _metrics(evidence, batch, [simulated[i] for i in places], numbers, counts)
+        for metric in METRICS:
+            values[metric][places] = found[metric]
+        if evidence.own and places[0] == 0:
+            answered = batch.excerpts
+    return tuple(_score(evidence, metric, values[metric], answered) for metric in METRICS)
 
 
 def calibration(evidence: Evidence) -> Calibration:
@@ -100,68 +103,86 @@ def calibration(evidence: Evidence) -> Calibration:
     Raises:
         ValueError: as for `simulation`.
     """
-    own_id = f"{evidence.unit}/{evidence.explainer}"
-    fitted = _calibrated(evidence, _grouped(evidence).get(own_id, {}))
+    fitted = Affine(np.array([math.nan]), np.array([math.nan]))
+    for _, batch in batches(evidence.calibrate, [evidence.own] if evidence.own else []):
+        fitted = fit_affine(batch.true, batch.predicted, batch.weights)
     return Calibration(
         unit=evidence.unit,
         explainer=evidence.explainer,
         simulator=evidence.simulator,
-        slope=fitted.slope,
-        intercept=fitted.intercept,
+        slope=float(fitted.slope[0]),
+        intercept=float(fitted.intercept[0]),
     )
 
 
-def _calibrated(evidence: Evidence, simulations: Mapping[str, Simulation]) -> Affine:
-    aligned = _aligned(evidence.calibrate, simulations)
-    return fit_affine(aligned.true, aligned.predicted, _per_token(aligned, _weights(aligned)))
-
-
-def _tested(
+def _metrics(
     evidence: Evidence,
-    simulations: Mapping[str, Simulation],
-    *,
-    documents: Mapping[str, int],
+    batch: Batch,
+    simulated: Sequence[Simulated],
+    numbers: Mapping[str, int],
     counts: Floats,
-) -> _Tested:
-    aligned = _aligned(evidence.held_out, simulations)
-    codes = np.repeat([documents[e.document] for e in aligned.excerpts], aligned.lengths).astype(np.intp)
-    population = _weights(aligned)
-    top_and_random = top_and_random_weights(population, [e.is_top for e in aligned.excerpts])
+) -> dict[Metric, Floats]:
+    """(X, 1 + B) of each metric; row 0 of the draws is the data."""
+    codes, n = batch.documents(numbers), len(numbers)
+    excerpt_weights = [e.weight for e in batch.excerpts]
+    top_weights = top_and_random_weights(excerpt_weights, [e.is_top for e in batch.excerpts])
     whole, top = (
-        resample(
-            moments(
-                aligned.true,
-                aligned.predicted,
-                _per_token(aligned, weights),
-                codes,
-                n_documents=len(documents),
-            ),
-            counts,
-        )
-        for weights in (population, top_and_random)
+        resample(moments(batch.true, batch.predicted, w, codes, n_documents=n), counts)
+        for w in (batch.weights, np.repeat(top_weights, batch.lengths))
     )
-    metrics: dict[Metric, Floats] = {
+    fires = batch.true > _threshold(evidence)
+    curve = precision_recall(fires, batch.predicted, batch.weights, codes, n_documents=n)
+    affine, saved = _calibrated(evidence, simulated, batch)
+    return {
         "correlation": correlation(whole),
-        "explained_variance": explained_variance(whole, _calibrated(evidence, simulations)),
+        "explained_variance": explained_variance(whole, affine),
+        "auprc": average_precision(curve, counts),
+        "gain_bits": weighted_means(saved, batch.weights, codes, counts),
         "top_and_random": correlation(top),
     }
-    return _Tested(aligned, metrics)
+
+
+def _calibrated(
+    evidence: Evidence, simulated: Sequence[Simulated], batch: Batch
+) -> tuple[Affine, Floats]:
+    """What the calibrate split fits: affine maps (X,), and the bits saved on held-out tokens (X, N).
+
+    Each explanation is fitted on the calibrate excerpts that it was simulated on; NaN where there are none.
+    """
+    slope, intercept = np.full((2, len(simulated)), np.nan)
+    saved = np.full(batch.predicted.shape, np.nan)
+    numbers = {name: i for i, name in enumerate(sorted({e.document for e in evidence.calibrate}))}
+    for places, calibrate in batches(evidence.calibrate, simulated):
+        slope[places], intercept[places] = fit_affine(
+            calibrate.true, calibrate.predicted, calibrate.weights
+        )
+        reading = information.read(calibrate, calibrate.documents(numbers), len(numbers))
+        if reading is not None:
+            saved[places] = information.gains(reading, batch.true, batch.predicted[places])
+    return Affine(slope, intercept), saved
+
+
+def _threshold(evidence: Evidence) -> float:
+    """Activation above which the unit fires; a property of the unit, the same in every draw."""
+    excerpts = chain(evidence.calibrate, evidence.held_out)
+    return FIRES * max((e.max_activation for e in excerpts), default=0.0)
 
 
 def _score(
-    evidence: Evidence, metric: Metric, *, own: _Tested, nulls: Sequence[_Tested], label_mass: float
+    evidence: Evidence, metric: Metric, values: Floats, answered: tuple[Excerpt, ...]
 ) -> Score:
-    values = own.metrics[metric]
-    defined = [null.metrics[metric] for null in nulls if not math.isnan(null.metrics[metric][0])]
-    null = _mean_of_defined(defined, like=values)
-    excess = values - null
-    n_documents = len({e.document for e in own.aligned.excerpts})
-    value = float(values[0])
+    own = values[0] if evidence.own else np.full(values.shape[1], np.nan)
+    nulls = values[1:] if evidence.own else values
+    defined = nulls[~np.isnan(nulls[:, 0])]
+    null = _mean_of_defined(defined) if len(defined) else np.full_like(own, np.nan)
+    excess = own - null
+    n_documents = len({e.document for e in answered})
+    value = float(own[0])
     interval, excess_interval = (
         Interval(math.nan, math.nan)
         if math.isnan(figures[0])
         else percentile_interval(figures[1:], n_documents=n_documents)
-        for figures in (values, excess)
+        for figures in (own, excess)
     )
     return Score(
         unit=evidence.unit,
@@ -177,105 +198,66 @@ def _score(
         excess_low=excess_interval.low,
         excess_high=excess_interval.high,
         n_asked=len(evidence.held_out),
-        n_answered=len(own.aligned.excerpts),
+        n_answered=len(answered),
         n_documents=n_documents,
         n_nulls=len(defined),
-        label_mass=label_mass,
-        reason=_reason(evidence, metric, own.aligned) if math.isnan(value) else "",
+        label_mass=_label_mass(evidence.own, answered),
+        reason=_reason(evidence, metric, answered) if math.isnan(value) else "",
+        p=rank_p(value, defined[:, 0]),
+        null_values=tuple(defined[:, 0].tolist()),
     )
 
 
-def _reason(evidence: Evidence, metric: Metric, own: _Aligned) -> str:
+def _reason(evidence: Evidence, metric: Metric, answered: tuple[Excerpt, ...]) -> str:
     """Why the value is undefined; the first cause that applies."""
+    true = [a for e in answered for a in e.activations[e.passage.n_context :]]
     if not evidence.held_out:
         return "no test excerpt"
-    if not own.excerpts:
+    if not answered:
         return "no simulation answered"
-    if not own.true.size:
+    if not true:
         return "no scored token on any test excerpt"
     if all(e.max_activation == 0.0 for e in evidence.held_out):
         return "unit silent on every test excerpt"
-    if np.ptp(own.true) == 0.0:
+    if metric == "auprc":
+        return "unit fires on no answered test excerpt"
+    if metric == "gain_bits":
+        return "no calibrate simulation answered, or unit silent on every calibrate excerpt"
+    if min(true) == max(true):
         return "unit constant on every answered test excerpt"
-    if metric == "top_and_random" and not any(e.is_top for e in own.excerpts):
+    if metric == "top_and_random" and not any(e.is_top for e in answered):
         return "no top excerpt answered"
     if metric == "explained_variance":
         return "no calibrate simulation answered"
     return "constant simulation"
 
 
-def _grouped(evidence: Evidence) -> dict[str, dict[str, Simulation]]:
-    """Explanation id → excerpt id → simulation."""
-    own = f"{evidence.unit}/{evidence.explainer}"
-    excerpts = {e.passage.id for e in chain(evidence.calibrate, evidence.held_out)}
-    grouped: dict[str, dict[str, Simulation]] = {}
-    for simulated in evidence.simulations:
-        where = f"simulation of excerpt {simulated.excerpt} from explanation {simulated.explanation}"
-        if (simulated.unit, simulated.simulator) != (evidence.unit, evidence.simulator):
-            raise ValueError(
-                f"{where} is by {simulated.simulator} for {simulated.unit}, "
-                f"expected {evidence.simulator} for {evidence.unit}"
-            )
-        if not simulated.is_null and simulated.explanation != own:
-            raise ValueError(f"{where} is neither a null nor from {own}")
-        if simulated.excerpt not in excerpts:
-            raise ValueError(f"{where}: unit {evidence.unit} has no such calibrate or held-out excerpt")
-        of_explanation = grouped.setdefault(simulated.explanation, {})
-        if simulated.excerpt in of_explanation:
-            raise ValueError(f"{where} is there twice")
-        of_explanation[simulated.excerpt] = simulated
-    return grouped
+def _check(evidence: Evidence) -> None:
+    known = {e.passage.id for e in chain(evidence.calibrate, evidence.held_out)}
+    for is_own, simulated in [(True, evidence.own), *((False, null) for null in evidence.nulls)]:
+        if simulated is None:
+            continue
+        where = f"unit {evidence.unit}, simulations from explanation {simulated.explanation}"
+        if (simulated.explanation.rpartition("/")[0] == evidence.unit) != is_own:
+            raise ValueError(f"{where}: {'not its own' if is_own else 'a null of its own'}")
+        if unknown := sorted(set(simulated.excerpts) - known):
+            raise ValueError(f"{where}: no such calibrate or held-out excerpt as {unknown[0]}")
 
 
-def _aligned(excerpts: Sequence[Excerpt], simulations: Mapping[str, Simulation]) -> _Aligned:
-    # Ordered by id: a sum of floats depends on its order, and a score must not.
-    answered = sorted(
-        (e for e in excerpts if e.passage.id in simulations), key=lambda excerpt: excerpt.passage.id
-    )
-    lengths = [len(e.activations) - e.passage.n_context for e in answered]
-    for excerpt, length in zip(answered, lengths, strict=True):
-        simulated = simulations[excerpt.passage.id]
-        if len(simulated.expected) != length:
-            raise ValueError(
-                f"simulation of excerpt {excerpt.passage.id} from explanation {simulated.explanation} "
-                f"has {len(simulated.expected)} values for {length} scored tokens"
-            )
-    true = _flat([e.activations[e.passage.n_context :] for e in answered], sum(lengths))
-    predicted = _flat([simulations[e.passage.id].expected for e in answered], sum(lengths))
-    not_finite = np.flatnonzero(~np.isfinite(true + predicted))
-    if not_finite.size:
-        bad = answered[int(np.searchsorted(np.cumsum(lengths), not_finite[0], side="right"))].passage.id
-        raise ValueError(
-            f"excerpt {bad} or its simulation from explanation {simulations[bad].explanation} "
-            f"holds values that are not finite"
-        )
-    return _Aligned(true, predicted, tuple(answered), np.array(lengths, dtype=np.intp))
-
-
-def _flat(rows: Sequence[Sequence[float]], size: int) -> Floats:
-    return np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=size)
-
-
-def _weights(aligned: _Aligned) -> Floats:
-    return np.array([e.weight for e in aligned.excerpts], dtype=np.float64)
-
-
-def _per_token(aligned: _Aligned, weights: Floats) -> Floats:
-    return np.repeat(weights, aligned.lengths)
-
-
-def _mean_of_defined(rows: Sequence[Floats], *, like: Floats) -> Floats:
+def _mean_of_defined(rows: Floats) -> Floats:
     """Mean over rows of what is defined, (1 + B,); NaN where nothing is."""
-    if not rows:
-        return np.full_like(like, np.nan)
-    stacked = np.stack(rows)
-    n_defined = (~np.isnan(stacked)).sum(axis=0)
+    is_defined: NDArray[np.bool_] = ~np.isnan(rows)
+    if is_defined.all():
+        return np.asarray(rows.mean(axis=0))
     with np.errstate(invalid="ignore"):
-        mean: Floats = np.nansum(stacked, axis=0) / n_defined
+        mean: Floats = np.nansum(rows, axis=0) / is_defined.sum(axis=0)
     return mean
 
 
-def _label_mass(excerpts: Sequence[Excerpt], simulations: Mapping[str, Simulation]) -> float:
-    masses = [simulations[e.passage.id].label_mass for e in excerpts]
-    read = [mass for mass in masses if not math.isnan(mass)]
+def _label_mass(own: Simulated | None, answered: tuple[Excerpt, ...]) -> float:
+    if own is None:
+        return math.nan
+    ids = {e.passage.id for e in answered}
+    masses = [m for name, m in zip(own.excerpts, own.label_mass, strict=True) if name in ids]
+    read = [float(mass) for mass in masses if not math.isnan(mass)]
     return math.fsum(read) / len(read) if read else math.nan

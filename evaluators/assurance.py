@@ -1,0 +1,83 @@
+"""The share v of an explanation's worth that survives without trust in any model: SCIENCE.md 2.4, tier A."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from scrutable.evaluators.statistics import Floats, generator, percentile_interval
+from scrutable.pipeline.records import Assurance, Score
+
+_FEWEST = 2  # units; an interval over one unit says nothing
+
+
+def assure(
+    scores: Sequence[Score], compiled: Mapping[str, str], *, draws: int = 2000, seed: int
+) -> tuple[Assurance, ...]:
+    """v of every text that was compiled to programs, for each simulator that reads the text.
+
+    v = Σ_u excess gain of the program / Σ_u excess gain of the text, both in bits per token: a ratio of
+    sums, so that units without gain weigh nothing; never clipped, since clipping noise at 0 would
+    invent a share (SCIENCE.md 2.3). The bootstrap resamples units. Undefined where the text's own gain
+    is not above 0 with its 95 % interval: a share of nothing is no share.
+
+    Args:
+        scores: all of a job.
+        compiled: author of the programs → explainer whose texts they were compiled from.
+        draws: of the bootstrap.
+        seed: of the run.
+    """
+    gains: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for score in scores:
+        if score.metric == "gain_bits" and not math.isnan(score.excess):
+            gains[score.explainer, score.simulator][score.unit] = score.excess
+    return tuple(_assurances(gains, compiled, draws=draws, seed=seed))
+
+
+def _assurances(
+    gains: Mapping[tuple[str, str], Mapping[str, float]],
+    compiled: Mapping[str, str],
+    *,
+    draws: int,
+    seed: int,
+) -> Iterator[Assurance]:
+    for program, text in sorted(compiled.items()):
+        for author, simulator in sorted(gains):
+            for other, checker in sorted(gains):
+                if author == text and other == program:
+                    of_text, of_program = gains[author, simulator], gains[other, checker]
+                    units = sorted(of_text.keys() & of_program.keys())
+                    pairs = np.array([(of_text[u], of_program[u]) for u in units]).reshape(-1, 2)
+                    yield _assurance((text, simulator, program, checker), pairs, draws=draws, seed=seed)
+
+
+def _assurance(names: tuple[str, str, str, str], pairs: Floats, *, draws: int, seed: int) -> Assurance:
+    n = len(pairs)
+    rng = generator(seed, "assurance", *names)
+    sums = pairs[rng.integers(n, size=(draws, n))].sum(axis=1) if n else np.zeros((draws, 2))
+    text = percentile_interval(sums[:, 0], n_documents=n)
+    reason = ""
+    if n < _FEWEST:
+        reason = f"{n} units with a gain of text and program"
+    elif not text.low > 0:
+        reason = "the text has no gain above its null, so there is no worth to share out"
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(sums[:, 0] != 0, sums[:, 1] / sums[:, 0], np.nan)
+    interval = percentile_interval(ratios, n_documents=n)
+    means = pairs.mean(axis=0) if n else np.full(2, np.nan)
+    return Assurance(
+        explainer=names[0],
+        simulator=names[1],
+        compiled=names[2],
+        checker=names[3],
+        n_units=n,
+        gain_text=float(means[0]),
+        gain_program=float(means[1]),
+        v=math.nan if reason else float(means[1] / means[0]),
+        low=math.nan if reason else interval.low,
+        high=math.nan if reason else interval.high,
+        reason=reason,
+    )
