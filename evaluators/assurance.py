@@ -32,8 +32,10 @@ def assure(
     """
     gains: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for score in scores:
-        if score.metric == "gain_bits" and not math.isnan(score.excess):
-            gains[score.explainer, score.simulator][score.unit] = score.excess
+        if score.metric == "gain_bits":
+            defined = gains[score.explainer, score.simulator]
+            if not math.isnan(score.excess):
+                defined[score.unit] = score.excess
     return tuple(_assurances(gains, compiled, draws=draws, seed=seed))
 
 

@@ -87,6 +87,8 @@ def _fit(
     cuts = cuts[kept]
     counts = _counts(cuts, predicted, levels, w, documents, n_documents)
     total = counts.sum(axis=0)
+    if not len(cuts):  # one bin tells nothing; its code must not beat the marginal one by rounding
+        return cuts, np.zeros((1, N_LEVELS))
     code = _code(total, _strength(counts, total, marginal), marginal)
     return cuts, np.log2(code / marginal)
 

@@ -1,0 +1,120 @@
+"""Best of k is chosen on calibrate, and its null goes through the same choice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scrutable.evaluators.choosing import choose_best
+from scrutable.evaluators.scorers.simulation import simulation
+from scrutable.pipeline.protocols import Evidence, Simulated
+from scrutable.pipeline.records import Excerpt, Passage, Split
+
+LENGTH = 20
+
+
+def an_excerpt(split: Split, i: int, rng: np.random.Generator) -> Excerpt:
+    fires = rng.random(LENGTH) < 0.2
+    passage = Passage(f"{split}-{i:02d}", ("x",) * LENGTH, 0)
+    return Excerpt(passage, f"{split}-{i}", split, tuple(fires.astype(float)), weight=1.0, is_top=False)
+
+
+def simulated(name: str, excerpts: tuple[Excerpt, ...], values: np.ndarray) -> Simulated:
+    return Simulated(
+        explanation=name,
+        excerpts=tuple(e.passage.id for e in excerpts),
+        lengths=np.full(len(excerpts), LENGTH),
+        expected=values.astype(float),
+        probabilities=np.zeros((values.size, 0), dtype=np.float32),
+        levels=(),
+        label_mass=np.full(len(excerpts), np.nan),
+    )
+
+
+def candidates(seed: int, *, k: int, n_nulls: int) -> list[Evidence]:
+    """Explanations that say nothing: what they predict is as random as what the nulls predict."""
+    rng = np.random.default_rng(seed)
+    calibrate = tuple(an_excerpt("calibrate", i, rng) for i in range(6))
+    held_out = tuple(an_excerpt("test", i, rng) for i in range(8))
+    whole = (*calibrate, *held_out)  # in the order of their ids
+    # Calibrate and test share what makes an explanation look good: a taste for the unit's base rate.
+    truth = np.concatenate([e.activations for e in whole])
+
+    def guess(name: str) -> Simulated:
+        luck = rng.normal(scale=0.15)
+        return simulated(name, whole, rng.normal(size=truth.size) + luck * truth)
+
+    nulls = tuple(guess(f"v{i}/llm") for i in range(n_nulls))
+    return [
+        Evidence("u", "llm" if c == 1 else f"llm.{c}", "s", calibrate, held_out, guess(f"u/llm.{c}"), nulls)
+        for c in range(1, k + 1)
+    ]
+
+
+def test_the_chosen_one_is_the_best_on_calibrate_whatever_it_does_on_test() -> None:
+    first, second = candidates(0, k=2, n_nulls=4)
+    truth = np.concatenate([e.activations for e in (*first.calibrate, *first.held_out)])
+    split = LENGTH * len(first.calibrate)
+    good_then_bad = np.concatenate([truth[:split], -truth[split:]])
+    bad_then_good = -good_then_bad
+    excerpts = (*first.calibrate, *first.held_out)
+    first = first._replace(own=simulated("u/llm", excerpts, good_then_bad))
+    second = second._replace(own=simulated("u/llm.2", excerpts, bad_then_good))
+    best = choose_best([second, first], author="llm.best", seed=0)
+    assert best is not None
+    assert best.own is not None
+    assert best.own.explanation == "u/llm"
+    assert best.explainer == "llm.best"
+    assert simulation(best, seed=0, draws=10)[0].value == pytest.approx(-1.0)
+
+
+def test_the_null_is_the_best_of_as_many_as_there_are_candidates() -> None:
+    for k, n_nulls, n_hands in [(1, 6, 6), (2, 6, 3), (4, 6, 1), (4, 3, 1), (3, 0, 0)]:
+        best = choose_best(candidates(1, k=k, n_nulls=n_nulls), author="llm.best", seed=0)
+        assert best is not None
+        assert len(best.nulls) == n_hands
+        assert len({null.explanation for null in best.nulls}) == n_hands
+
+
+def test_best_of_k_among_explanations_that_say_nothing_is_called_no_more_often_than_it_should() -> None:
+    """p <= 0.25 must come up in a quarter of 200 units; best of 4 against single nulls does so in far more."""
+    fair = unfair = 0
+    for seed in range(200):
+        of = candidates(seed, k=4, n_nulls=12)
+        best = choose_best(of, author="llm.best", seed=seed)
+        assert best is not None
+        fair += simulation(best, seed=0, draws=2)[0].p <= 0.25
+        unfair += simulation(best._replace(nulls=of[0].nulls), seed=0, draws=2)[0].p <= 0.25
+    three_errors = 3 * (0.25 * 0.75 / 200) ** 0.5
+    assert abs(fair / 200 - 0.25) < three_errors
+    assert unfair / 200 > 0.25 + three_errors
+
+
+def test_a_candidate_without_simulations_is_passed_over_and_none_is_chosen_of_none() -> None:
+    of = candidates(2, k=2, n_nulls=2)
+    silent = [one._replace(own=None) for one in of]
+    assert choose_best(silent, author="llm.best", seed=0) is None
+    best = choose_best([silent[0], of[1]], author="llm.best", seed=0)
+    assert best is not None
+    assert best.own == of[1].own
+
+
+def test_the_order_of_the_nulls_changes_nothing() -> None:
+    of = candidates(3, k=2, n_nulls=6)
+    turned = [one._replace(nulls=one.nulls[::-1]) for one in of]
+    one, other = (choose_best(c, author="llm.best", seed=0) for c in (of, turned))
+    assert one is not None
+    assert other is not None
+    assert [n.explanation for n in one.nulls] == [n.explanation for n in other.nulls]
+
+
+def test_without_a_calibrate_excerpt_the_first_candidate_is_taken() -> None:
+    of = [
+        one._replace(calibrate=(), held_out=tuple(replace(e) for e in one.held_out))
+        for one in candidates(4, k=3, n_nulls=3)
+    ]
+    best = choose_best(of, author="llm.best", seed=0)
+    assert best is not None
+    assert best.own == of[0].own
