@@ -195,16 +195,21 @@ class RulesExplainer(Budget):
     kind: Literal["rules"] = "rules"
 
 
-class CompiledExplainer(AskingConfig):
-    """A language model writes another explainer's explanation again, as a program."""
+class CompilingConfig(AskingConfig):
+    """A language model writes English again as a program."""
 
-    kind: Literal["compiled"] = "compiled"
-    of: str  # an explainer above this one
     prompt: str = "compile"
     reads_labels: ClassVar[bool] = False
     candidates: PositiveInt = 4  # the first greedy, the others sampled
     temperature: Annotated[float, Field(gt=0)] = 0.7
-    max_tokens: PositiveInt = 64
+    max_tokens: PositiveInt = 48
+
+
+class CompiledExplainer(CompilingConfig):
+    """Another explainer's explanations, written again as programs."""
+
+    kind: Literal["compiled"] = "compiled"
+    of: str  # an explainer above this one
 
 
 class ProbeExplainer(Section):
@@ -236,6 +241,13 @@ class PromptedSimulator(AskingConfig):
     prompt: str = "simulate_marks"
 
 
+class CompiledSimulator(CompilingConfig):
+    """A language model writes the explanation as a program, which is run."""
+
+    kind: Literal["compiled"] = "compiled"
+    candidates: PositiveInt = 2  # tried in order until one can be read
+
+
 class TableSimulator(Section):
     """Looks tokens up in a token table."""
 
@@ -262,7 +274,12 @@ class ProbeSimulator(Section):
 
 
 SimulatorConfig = Annotated[
-    PromptedSimulator | TableSimulator | NgramsSimulator | ProgramSimulator | ProbeSimulator,
+    PromptedSimulator
+    | CompiledSimulator
+    | TableSimulator
+    | NgramsSimulator
+    | ProgramSimulator
+    | ProbeSimulator,
     Field(discriminator="kind"),
 ]
 

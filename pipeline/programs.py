@@ -1,28 +1,38 @@
-"""A small deterministic language for explanations that nobody has to trust.
+"""A small deterministic language for explanations that nobody has to trust: what a program means.
 
-A program says of each token whether the unit fires on it:
+A program is a list of rules; the first whose test holds of a token gives its level, 0 to 9, and a token
+of which none holds has level 0:
 
-    program   = term ("or" term)*
-    term      = factor ("and" factor)*
-    factor    = "not" factor | "(" program ")" | atom
-    atom      = "digit" | "capitalized" | "upper" | "lower" | "punctuation" | "space"
-              | "word(" string ("," string)* ")"     the token without white space, any case
-              | "starts(" string ("," string)* ")" | "ends(" string ("," string)* ")"
-              | "after(" program ")"                  holds of the token before
+    program = rule (";" rule)*
+    rule    = [level ":"] test         a test alone has level 9
+    test    = term ("or" term)*
+    term    = factor ("and" factor)*
+    factor  = "not" factor | "(" test ")" | atom
+    atom    = "digit" | "capitalized" | "upper" | "lower" | "punctuation" | "space"
+            | "word(" string ("," string)* ")"     the token without white space, any case
+            | "starts(" strings ")" | "ends(" strings ")" | "contains(" strings ")"
+            | "class(" string ")"                  a named class of words, for example "colour"
+            | "matches(" string ")"                a regular expression for the whole token, exact case
+            | "after(" test ")"                    holds of the token before
+            | "within(" k "," test ")"             holds of one of the k tokens before
+            | "first(" k ")"                       among the first k tokens of the passage
 
-Strings are written as in JSON. Knows text only: no activations, no models.
+Tests are evaluated over all tokens of a passage at once, in time linear in its length: regular
+expressions run on RE2. Knows text only: no activations, no models. Written form: `program_text`.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import functools
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
-from scrutable.pipeline.errors import ParseError
+from scrutable.pipeline.word_classes import members, word_classes
+
+TOP_LEVEL = 9
+WIDEST, LONGEST = 20, 999  # of within and first
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +48,111 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A test of the token's letters: `test` is word, starts or ends."""
+    """A test of the token's letters: `test` is word, starts, ends or contains."""
 
     test: str
     strings: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if self.test not in _TEXT_TESTS or not self.strings:
-            raise ValueError(f"{self.test}{self.strings}: expected {', '.join(_TEXT_TESTS)}, with strings")
+        if self.test not in TEXT_TESTS or not self.strings:
+            raise ValueError(f"{self.test}{self.strings}: expected {', '.join(TEXT_TESTS)}, with strings")
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """The token is a word of a named class."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in word_classes():
+            raise ValueError(f"no word class {self.name!r} (known: {', '.join(sorted(word_classes()))})")
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A regular expression matches the whole token, without white space around it."""
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        _compiled(self.pattern)
 
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """The token before satisfies a program."""
+    """The token before satisfies a test."""
 
-    inner: Program
+    inner: Test
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """One of the `k` tokens before satisfies a test."""
+
+    k: int
+    inner: Test
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= WIDEST:
+            raise ValueError(f"within({self.k}, ...): expected 1 to {WIDEST} tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Among the first `k` tokens of the passage."""
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= LONGEST:
+            raise ValueError(f"first({self.k}): expected 1 to {LONGEST} tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite of a program."""
+    """The opposite of a test."""
 
-    inner: Program
+    inner: Test
 
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """Two or more programs joined by "and" or by "or"."""
+    """Two or more tests joined by "and" or by "or"."""
 
     operator: str
-    parts: tuple[Program, ...]
+    parts: tuple[Test, ...]
 
     def __post_init__(self) -> None:
         if self.operator not in ("and", "or") or len(self.parts) < 2:
             raise ValueError(f'expected "and" or "or" and at least two parts, got {self!r}')
 
 
-Program = Union[Shape, Text, After, Not, Combined]  # noqa: UP007 - the classes above name it as a string
+Test = Union[Shape, Text, Class, Matches, After, Within, First, Not, Combined]  # noqa: UP007 - named above
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A token of which the test holds has this level."""
+
+    level: int  # 0 to 9
+    test: Test
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= TOP_LEVEL:
+            raise ValueError(f"level {self.level}: expected 0 to {TOP_LEVEL}")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Rules in order; the first that holds decides."""
+
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ValueError("a program needs a rule")
+
 
 SHAPES: dict[str, Callable[[str], bool]] = {
     "digit": lambda token: bool(token) and all(c.isdigit() for c in token),
@@ -84,155 +162,73 @@ SHAPES: dict[str, Callable[[str], bool]] = {
     "punctuation": lambda token: bool(token) and all(unicodedata.category(c)[0] in "PS" for c in token),
     "space": lambda token: not token,
 }
-_TEXT_TESTS: dict[str, Callable[[str, tuple[str, ...]], bool]] = {
-    "word": lambda token, strings: token.casefold() in strings,
-    "starts": lambda token, strings: token.casefold().startswith(strings),
-    "ends": lambda token, strings: token.casefold().endswith(strings),
+TEXT_TESTS: dict[str, Callable[[str, tuple[str, ...]], bool]] = {
+    "word": lambda token, strings: token in strings,
+    "starts": lambda token, strings: token.startswith(strings),
+    "ends": lambda token, strings: token.endswith(strings),
+    "contains": lambda token, strings: any(string in token for string in strings),
 }
-_DEEPEST = 100  # nested brackets, "not" and "after"; what nobody can read is refused
-_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[A-Za-z]+|[(),])')
 
 
-def fires(program: Program, tokens: Sequence[str]) -> list[bool]:
-    """(T,) whether the program holds of each token; white space around a token does not count."""
+def levels(program: Program, tokens: Sequence[str]) -> list[int]:
+    """(T,) the level of each token, 0 to 9; white space around a token does not count."""
+    found = [0] * len(tokens)
+    for rule in reversed(program.rules):  # so that an earlier rule overwrites a later one
+        held = fires(rule.test, tokens)
+        found = [rule.level if holds else level for holds, level in zip(held, found, strict=True)]
+    return found
+
+
+def fires(test: Test, tokens: Sequence[str]) -> list[bool]:
+    """(T,) whether the test holds of each token; white space around a token does not count."""
     bare = [token.strip() for token in tokens]
-    return [_holds(program, bare, t) for t in range(len(bare))]
+    return _holds(test, bare, [token.casefold() for token in bare])
 
 
-def write_program(program: Program) -> str:
-    """The text that `read_program` reads back as the same program."""
-    match program:
+def _holds(test: Test, bare: list[str], folded: list[str]) -> list[bool]:
+    match test:
         case Shape(name):
-            return name
-        case Text(test, strings):
-            return f"{test}({', '.join(json.dumps(s, ensure_ascii=False) for s in strings)})"
+            return [SHAPES[name](token) for token in bare]
+        case Text(kind, strings):
+            wanted = tuple(string.casefold() for string in strings)
+            return [TEXT_TESTS[kind](token, wanted) for token in folded]
+        case Class(name):
+            return [token in members(name) for token in folded]
+        case Matches(pattern):
+            return [_compiled(pattern).fullmatch(token) is not None for token in bare]
         case After(inner):
-            return f"after({write_program(inner)})"
+            return [False, *_holds(inner, bare, folded)][: len(bare)]
+        case Within(k, inner):
+            return _within(_holds(inner, bare, folded), k)
+        case First(k):
+            return [t < k for t in range(len(bare))]
         case Not(inner):
-            return f"not {_bracketed(inner)}"
+            return [not held for held in _holds(inner, bare, folded)]
         case Combined(operator, parts):
-            return f" {operator} ".join(_bracketed(part) for part in parts)
+            columns = zip(*(_holds(part, bare, folded) for part in parts), strict=True)
+            return [any(column) if operator == "or" else all(column) for column in columns]
 
 
-def read_program(text: str) -> Program:
-    """The program that a text writes. Raises ParseError with what was expected and where."""
-    reader = _Reader(text)
-    program = reader.combined("or")
-    if reader.peek is not None:
-        raise reader.error(f"unexpected {reader.peek!r} after a complete program")
-    return program
+def _within(held: list[bool], k: int) -> list[bool]:
+    """Whether one of the k tokens before each holds, in one pass."""
+    found, last = [], -k - 1
+    for t, holds in enumerate(held):
+        found.append(t - last <= k)
+        last = t if holds else last
+    return found
 
 
-def _holds(program: Program, bare: Sequence[str], t: int) -> bool:
-    match program:
-        case Shape(name):
-            return SHAPES[name](bare[t])
-        case Text(test, strings):
-            return _TEXT_TESTS[test](bare[t], tuple(s.casefold() for s in strings))
-        case After(inner):
-            return t > 0 and _holds(inner, bare, t - 1)
-        case Not(inner):
-            return not _holds(inner, bare, t)
-        case Combined(operator, parts):
-            return (any if operator == "or" else all)(_holds(part, bare, t) for part in parts)
+@functools.lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> Any:
+    """Raises ValueError for what RE2 does not accept: it runs in linear time, so it has no look-around."""
+    import re2
 
-
-def _bracketed(program: Program) -> str:
-    text = write_program(program)
-    return f"({text})" if isinstance(program, Combined) else text
-
-
-class _Reader:
-    """Recursive descent over the tokens of a program."""
-
-    def __init__(self, text: str) -> None:
-        self._text, self._next, self._depth = text, 0, 0
-        self._tokens: list[str] = []
-        self._starts: list[int] = []  # character offset of each token
-        end = len(text.rstrip())
-        position = 0
-        while position < end:
-            match = _TOKEN.match(text, position)
-            if not match:
-                raise ParseError(
-                    f"program {text!r}, character {position}: cannot read {text[position : position + 12]!r}"
-                )
-            self._tokens.append(match[1])
-            self._starts.append(match.start(1))
-            position = match.end()
-        self._starts.append(end)
-
-    @property
-    def peek(self) -> str | None:
-        return self._tokens[self._next] if self._next < len(self._tokens) else None
-
-    def error(self, problem: str) -> ParseError:
-        """What is wrong with the next token, and where it stands."""
-        return ParseError(f"program {self._text!r}, character {self._starts[self._next]}: {problem}")
-
-    def combined(self, operator: str) -> Program:
-        """A program at the precedence of `operator`."""
-        part: Callable[[], Program] = (lambda: self.combined("and")) if operator == "or" else self._factor
-        parts = [part()]
-        while self.peek == operator:
-            self._next += 1
-            parts.append(part())
-        return parts[0] if len(parts) == 1 else Combined(operator, tuple(parts))
-
-    def _factor(self) -> Program:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise self.error(f"nested more than {_DEEPEST} deep")
-        factor = self._one_factor()
-        self._depth -= 1
-        return factor
-
-    def _one_factor(self) -> Program:
-        token = self.peek
-        if token in _TEXT_TESTS:
-            self._next += 1
-            return Text(token, self._strings())
-        if token in SHAPES:
-            self._next += 1
-            return Shape(token)
-        match self._take("a test", among=("not", "(", "after")):
-            case "not":
-                return Not(self._factor())
-            case "after":
-                self._take("(")
-                return After(self._closed())
-            case _:
-                return self._closed()
-
-    def _closed(self) -> Program:
-        inner = self.combined("or")
-        self._take(")")
-        return inner
-
-    def _strings(self) -> tuple[str, ...]:
-        self._take("(")
-        strings = [self._string()]
-        while self._take(", or )", among=(",", ")")) == ",":
-            strings.append(self._string())
-        return tuple(strings)
-
-    def _string(self) -> str:
-        token = self.peek
-        if token is None or not token.startswith('"'):
-            raise self.error(f"expected a string in quotes, got {token!r}")
-        try:
-            string: str = json.loads(token)
-        except json.JSONDecodeError as error:
-            raise self.error(f"{token!r} is no JSON string: {error}") from error
-        self._next += 1
-        return string
-
-    def _take(self, wanted: str, *, among: Sequence[str] = ()) -> str:
-        """The next token, which must be `wanted`, or one of `among`, which `wanted` then describes."""
-        token = self.peek
-        if token is None:
-            raise self.error(f"expected {wanted}, but it ends here")
-        if token not in (among or (wanted,)):
-            raise self.error(f"expected {wanted}, got {token!r}")
-        self._next += 1
-        return token
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        detail = error.args[0] if error.args else "not a regular expression"
+        if isinstance(detail, bytes):
+            detail = detail.decode(errors="replace")
+        raise ValueError(f"matches({pattern!r}): {detail}") from None

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from scrutable.evaluators.simulators.compiled import CompiledSimulator
 from scrutable.evaluators.simulators.program import ProgramSimulator
 from scrutable.evaluators.simulators.prompted import PromptedSimulator
 from scrutable.evaluators.simulators.table import TableSimulator
 
 SIMULATORS: dict[str, Any] = {
     "prompted": PromptedSimulator,
+    "compiled": CompiledSimulator,
     "table": TableSimulator,
     "program": ProgramSimulator,
 }

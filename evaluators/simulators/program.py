@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from scrutable.evaluators.transparent import Predict, TransparentSimulator
-from scrutable.pipeline.programs import fires, read_program
+from scrutable.pipeline.program_text import read_program
+from scrutable.pipeline.programs import levels
 from scrutable.pipeline.records import Language
 
 
 class ProgramSimulator(TransparentSimulator):
-    """Predicts 1 where the program holds and 0 elsewhere."""
+    """Predicts the level that the program gives, 0 to 9."""
 
     language: Language = "program"
 
     def read(self, text: str) -> Predict:
-        """Where the program that a text writes holds."""
+        """The levels of the program that a text writes."""
         program = read_program(text)
-        return lambda tokens: [float(value) for value in fires(program, tokens)]
+        return lambda tokens: [float(level) for level in levels(program, tokens)]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scrutable.pipeline.explainers.compiled import CompiledExplainer
 from scrutable.pipeline.explainers.llm import LlmExplainer
 from scrutable.pipeline.explainers.program import ProgramExplainer
 from scrutable.pipeline.explainers.table import TableExplainer
@@ -12,6 +13,7 @@ EXPLAINERS: dict[str, Any] = {
     "template": TemplateExplainer,
     "table": TableExplainer,
     "program": ProgramExplainer,
+    "compiled": CompiledExplainer,
 }
 """`kind` in the config to a class: (name, config, services) makes an `Explainer`;
 `language` is what it writes."""

@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.pipeline.config import ProgramExplainer as ProgramConfig
+from scrutable.pipeline.program_text import write_program, write_test
 from scrutable.pipeline.programs import (
     SHAPES,
+    TOP_LEVEL,
     After,
     Combined,
     Program,
+    Rule,
     Shape,
+    Test,
     Text,
     fires,
-    write_program,
 )
 from scrutable.pipeline.protocols import Explanatory, Services
 from scrutable.pipeline.records import Excerpt, Explanation, Failure, Language, Prompt
@@ -78,21 +81,22 @@ def best_program(excerpts: Sequence[Excerpt], *, max_terms: int) -> Program | No
     current, best = np.zeros_like(truth_T, dtype=bool), 0.0
     while len(chosen) < max_terms:
         values = _correlations(fires_AT | current, truth_T, weight_T)
-        order = sorted(range(len(atoms)), key=lambda a: (-values[a], len(write_program(atoms[a]))))
+        order = sorted(range(len(atoms)), key=lambda a: (-values[a], len(write_test(atoms[a]))))
         if not order or values[order[0]] < best + _MIN_GAIN:
             break
         chosen.append(order[0])
         current, best = fires_AT[order[0]] | current, float(values[order[0]])
     if not chosen:
         return None
-    return atoms[chosen[0]] if len(chosen) == 1 else Combined("or", tuple(atoms[a] for a in chosen))
+    test = atoms[chosen[0]] if len(chosen) == 1 else Combined("or", tuple(atoms[a] for a in chosen))
+    return Program((Rule(TOP_LEVEL, test),))
 
 
-def _atoms(excerpts: Sequence[Excerpt]) -> list[Program]:
+def _atoms(excerpts: Sequence[Excerpt]) -> list[Test]:
     words = _strongest(excerpts, before=0)
     affixes = {word[-n:] for word in words if word.isalpha() for n in (2, 3, 4) if len(word) > n + 1}
     heads = {word[:n] for word in words if word.isalpha() for n in (2, 3) if len(word) > n + 1}
-    shapes: list[Program] = [Shape(name) for name in SHAPES]
+    shapes: list[Test] = [Shape(name) for name in SHAPES]
     return [
         *shapes,
         *(Text("word", (word,)) for word in words),
@@ -114,11 +118,11 @@ def _strongest(excerpts: Sequence[Excerpt], *, before: int) -> list[str]:
     return sorted(total, key=lambda word: (-total[word], word))[:_WORDS]
 
 
-def _fires(program: Program, excerpts: Sequence[Excerpt]) -> list[bool]:
+def _fires(test: Test, excerpts: Sequence[Excerpt]) -> list[bool]:
     return [
         value
         for excerpt in excerpts
-        for value in fires(program, excerpt.passage.tokens)[excerpt.passage.n_context :]
+        for value in fires(test, excerpt.passage.tokens)[excerpt.passage.n_context :]
     ]
 
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from scrutable.pipeline.errors import ConfigError
-from scrutable.pipeline.programs import fires, read_program
+from scrutable.pipeline.program_text import read_program
+from scrutable.pipeline.programs import TOP_LEVEL, levels
 from scrutable.pipeline.protocols import Sampler, Tokenized
 from scrutable.pipeline.records import Unit
 from scrutable.pipeline.sampling import Captured, SamplingPlan
@@ -27,7 +28,7 @@ _TOKEN = re.compile(r" ?\w+| ?[^\w\s]|\s")
 
 
 class PlantedSubject:
-    """Units `L0.N0.pos`, `L0.N1.pos`, ... of activation 1 where their program holds and 0 elsewhere."""
+    """Units `L0.N0.pos`, `L0.N1.pos`, ... whose activation is the level of their program, as a share of 9."""
 
     name = "planted"
 
@@ -36,7 +37,7 @@ class PlantedSubject:
         self._programs = [read_program(rule) for rule in rules]
         self.provenance: Mapping[str, Any] = {
             "name": self.name,
-            "units": "planted: a unit is 1 where its program holds and 0 elsewhere",
+            "units": "planted: a unit is the level that its program gives, divided by 9",
             "rules": dict(zip(self.unit_ids(), rules, strict=True)),
         }
 
@@ -69,30 +70,32 @@ class PlantedSubject:
         """(window, (T, U) activations of `units`) for each wanted window, in order."""
         columns = [self.unit_ids().index(unit) for unit in units]
         for window in wanted:
-            yield window, self.activations(windows, window)[:, columns]
+            yield window, self.levels(windows.pieces(window))[:, columns].astype(np.float32) / TOP_LEVEL
 
-    def activations(self, windows: Windows, window: int) -> NDArray[np.float32]:
-        """(T, U) 1 where a rule holds."""
-        pieces = windows.pieces(window)
-        return np.array([fires(program, pieces) for program in self._programs], dtype=np.float32).T
+    def levels(self, pieces: Sequence[str]) -> NDArray[np.int64]:
+        """(T, U) the level of each unit, 0 to 9."""
+        return np.array([levels(program, pieces) for program in self._programs], dtype=np.int64).T
 
 
 class _PlantedSampler:
-    """Feeds the planted units to a StrataSampler; the moments of 0 and 1 are a count of ones."""
+    """Feeds the planted units to a StrataSampler; moments are sums of whole levels, so they are exact."""
 
     def __init__(self, subject: PlantedSubject, plan: SamplingPlan) -> None:
         self._subject = subject
         n_units = len(subject.unit_ids())
         self._strata = StrataSampler([n_units], plan, torch.device("cpu"))
-        self._ones = np.zeros(n_units, dtype=np.int64)
+        self._sums = np.zeros((3, n_units), dtype=np.int64)  # of levels, of their squares; the largest
         self._n_tokens = 0
 
     def feed(self, windows: Windows, numbers: NDArray[np.int64], *, split: int) -> None:
-        maxima = np.zeros((len(self._ones), len(numbers)), dtype=np.float32)
+        maxima = np.zeros((self._sums.shape[1], len(numbers)), dtype=np.float32)
         for column, window in enumerate(numbers):
-            scored = self._subject.activations(windows, int(window))[windows.n_context[window] :]
-            maxima[:, column] = scored.max(axis=0)
-            self._ones += scored.sum(axis=0).astype(np.int64)
+            number = int(window)
+            scored = self._subject.levels(windows.pieces(number))[windows.n_context[number] :]
+            maxima[:, column] = scored.max(axis=0) / TOP_LEVEL
+            self._sums[0] += scored.sum(axis=0)
+            self._sums[1] += (scored**2).sum(axis=0)
+            self._sums[2] = np.maximum(self._sums[2], scored.max(axis=0))
             self._n_tokens += len(scored)
         self._strata.update(0, torch.from_numpy(maxima), torch.from_numpy(numbers), split=split)
 
@@ -100,11 +103,11 @@ class _PlantedSampler:
         self._strata.end_of_split(split)
 
     def state(self) -> Arrays:
-        return self._strata.state() | {"ones": self._ones, "n_tokens": np.array(self._n_tokens)}
+        return self._strata.state() | {"sums": self._sums, "n_tokens": np.array(self._n_tokens)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         self._strata.restore(state)
-        self._ones, self._n_tokens = state["ones"].copy(), int(state["n_tokens"])
+        self._sums, self._n_tokens = state["sums"].copy(), int(state["n_tokens"])
 
     def captured(self) -> Captured:
         units = tuple(
@@ -113,9 +116,11 @@ class _PlantedSampler:
                 layer=0,
                 index=index,
                 sign="pos",
-                density=float(self._ones[index] / self._n_tokens) if self._ones[index] else float("nan"),
-                max_activation=float(self._ones[index] > 0),
+                density=float(total**2 / (self._n_tokens * squares)) if squares else float("nan"),
+                max_activation=float(largest / TOP_LEVEL),
             )
-            for index, unit in enumerate(self._subject.unit_ids())
+            for index, (unit, (total, squares, largest)) in enumerate(
+                zip(self._subject.unit_ids(), self._sums.T, strict=True)
+            )
         )
         return Captured(units=units, **self._strata.kept())

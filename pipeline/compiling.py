@@ -1,0 +1,73 @@
+"""English descriptions written again as programs by a language model: prompts out, programs in.
+
+The model is not trusted: nothing of what it writes is checked but the syntax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scrutable.pipeline.config import CompilingConfig
+from scrutable.pipeline.errors import ParseError
+from scrutable.pipeline.program_text import read_program
+from scrutable.pipeline.programs import Program
+from scrutable.pipeline.prompting import template
+from scrutable.pipeline.protocols import Ask
+from scrutable.pipeline.records import CallFailure, Completion, Cost, Prompt
+from scrutable.pipeline.word_classes import word_classes
+
+
+class Compiled(NamedTuple):
+    """One attempt to write a text as a program."""
+
+    prompt: Prompt
+    reply: str
+    is_cut: bool
+    cost: Cost
+    program: Program | None
+    kind: str  # why there is no program: "parse", or the kind of a CallFailure; empty if there is one
+    detail: str
+
+
+class Compiler:
+    """Asks a model for `candidates` programs of each text: the first greedily, the others sampled."""
+
+    def __init__(self, config: CompilingConfig, ask: Ask, *, seed: int) -> None:
+        self._config = config
+        self._ask = ask
+        self._seed = seed
+        self._template = template(config.prompt)
+        self.digest = self._template.digest
+
+    def prompts(self, texts: Sequence[str]) -> list[Prompt]:
+        """`candidates` prompts for each text, in order."""
+        return [
+            self._template.generate(
+                max_tokens=self._config.max_tokens,
+                temperature=self._config.temperature if candidate else 0.0,
+                seed=self._seed + candidate,
+                explanation=text,
+                classes=list(word_classes()),
+            )
+            for text in texts
+            for candidate in range(self._config.candidates)
+        ]
+
+    def attempts(self, texts: Sequence[str]) -> list[list[Compiled]]:
+        """All attempts at each text, in order."""
+        prompts = self.prompts(texts)
+        made = [_compiled(*pair) for pair in zip(prompts, self._ask(prompts), strict=True)]
+        k = self._config.candidates
+        return [made[start : start + k] for start in range(0, len(made), k)]
+
+
+def _compiled(prompt: Prompt, answer: Completion | CallFailure) -> Compiled:
+    if isinstance(answer, CallFailure):
+        return Compiled(prompt, "", False, Cost(), None, answer.kind, answer.detail)
+    program, kind, detail = None, "", ""
+    try:
+        program = read_program(answer.text.strip())
+    except ParseError as error:
+        kind, detail = "parse", str(error)
+    return Compiled(prompt, answer.text, answer.stopped == "length", answer.cost, program, kind, detail)

@@ -1,0 +1,245 @@
+"""The written form of programs: what is written is read back as the same program.
+
+Reading is total: any text is a program or a ParseError that says what was expected and where. The
+grammar stands in `programs`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from scrutable.pipeline.errors import ParseError
+from scrutable.pipeline.programs import (
+    SHAPES,
+    TEXT_TESTS,
+    TOP_LEVEL,
+    After,
+    Class,
+    Combined,
+    First,
+    Matches,
+    Not,
+    Program,
+    Rule,
+    Shape,
+    Test,
+    Text,
+    Within,
+)
+
+_DEEPEST = 100  # nested brackets, "not" and "after"; what nobody can read is refused
+_LONGEST = 20_000  # characters
+_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[A-Za-z]+|[0-9]+|[(),:;])')
+
+T = TypeVar("T")
+
+
+def write_program(program: Program) -> str:
+    """The text that `read_program` reads back as the same program."""
+    return "; ".join(
+        write_test(rule.test) if rule.level == TOP_LEVEL else f"{rule.level}: {write_test(rule.test)}"
+        for rule in program.rules
+    )
+
+
+def write_test(test: Test) -> str:
+    """The text that `read_test` reads back as the same test."""
+    match test:
+        case Shape(name):
+            return name
+        case Text(kind, strings):
+            return f"{kind}({', '.join(map(_quoted, strings))})"
+        case Class(name):
+            return f"class({_quoted(name)})"
+        case Matches(pattern):
+            return f"matches({_quoted(pattern)})"
+        case After(inner):
+            return f"after({write_test(inner)})"
+        case Within(k, inner):
+            return f"within({k}, {write_test(inner)})"
+        case First(k):
+            return f"first({k})"
+        case Not(inner):
+            return f"not {_bracketed(inner)}"
+        case Combined(operator, parts):
+            return f" {operator} ".join(_bracketed(part) for part in parts)
+
+
+def read_program(text: str) -> Program:
+    """The program that a text writes. Raises ParseError with what was expected and where."""
+    reader = _Reader(text)
+    return reader.whole(reader.program)
+
+
+def read_test(text: str) -> Test:
+    """The test that a text writes. Raises ParseError as `read_program` does."""
+    reader = _Reader(text)
+    return reader.whole(lambda: reader.combined("or"))
+
+
+def _quoted(string: str) -> str:
+    return json.dumps(string, ensure_ascii=False)
+
+
+def _bracketed(test: Test) -> str:
+    text = write_test(test)
+    return f"({text})" if isinstance(test, Combined) else text
+
+
+class _Reader:
+    """Recursive descent over the tokens of a program."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._next, self._depth = text, 0, 0
+        self._tokens: list[str] = []
+        self._starts: list[int] = []  # character offset of each token
+        if len(text) > _LONGEST:
+            raise ParseError(f"a program of {len(text):,} characters: at most {_LONGEST:,} are read")
+        end = len(text.rstrip())
+        position = 0
+        while position < end:
+            match = _TOKEN.match(text, position)
+            if not match:
+                raise ParseError(
+                    f"program {text!r}, character {position}: cannot read {text[position : position + 12]!r}"
+                )
+            self._tokens.append(match[1])
+            self._starts.append(match.start(1))
+            position = match.end()
+        self._starts.append(end)
+
+    @property
+    def peek(self) -> str | None:
+        return self._tokens[self._next] if self._next < len(self._tokens) else None
+
+    def whole(self, read: Callable[[], T]) -> T:
+        """What `read` reads, which must be all of the text."""
+        found = read()
+        if self.peek is not None:
+            raise self.error(f"unexpected {self.peek!r} after a complete program")
+        return found
+
+    def error(self, problem: str) -> ParseError:
+        """What is wrong with the next token, and where it stands."""
+        return ParseError(f"program {self._text!r}, character {self._starts[self._next]}: {problem}")
+
+    def program(self) -> Program:
+        """Rules with semicolons between them."""
+        rules = [self._rule()]
+        while self.peek == ";":
+            self._next += 1
+            rules.append(self._rule())
+        return Program(tuple(rules))
+
+    def _rule(self) -> Rule:
+        if self.peek is None or not self.peek.isdigit():
+            return Rule(TOP_LEVEL, self.combined("or"))
+        level = self._built(lambda: Rule(self._number(), Shape("space"))).level
+        self._take(":")
+        return Rule(level, self.combined("or"))
+
+    def combined(self, operator: str) -> Test:
+        """A test at the precedence of `operator`."""
+        part: Callable[[], Test] = (lambda: self.combined("and")) if operator == "or" else self._factor
+        parts = [part()]
+        while self.peek == operator:
+            self._next += 1
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else Combined(operator, tuple(parts))
+
+    def _factor(self) -> Test:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self.error(f"nested more than {_DEEPEST} deep")
+        factor = self._one_factor()
+        self._depth -= 1
+        return factor
+
+    def _one_factor(self) -> Test:
+        token = self.peek
+        if token in TEXT_TESTS:
+            self._next += 1
+            return Text(token, self._strings())
+        if token in SHAPES:
+            self._next += 1
+            return Shape(token)
+        match self._take("a test", among=("not", "(", "after", "within", "first", "class", "matches")):
+            case "not":
+                return Not(self._factor())
+            case "after":
+                self._take("(")
+                return After(self._closed())
+            case "within":
+                return self._within()
+            case "first":
+                return self._built(lambda: First(self._only(self._number)))
+            case "class":
+                return self._built(lambda: Class(self._only(self._string)))
+            case "matches":
+                return self._built(lambda: Matches(self._only(self._string)))
+            case _:
+                return self._closed()
+
+    def _within(self) -> Test:
+        self._take("(")
+        k = self._built(lambda: Within(self._number(), Shape("space"))).k
+        self._take(",")
+        return Within(k, self._closed())
+
+    def _closed(self) -> Test:
+        inner = self.combined("or")
+        self._take(")")
+        return inner
+
+    def _only(self, read: Callable[[], T]) -> T:
+        self._take("(")
+        found = read()
+        self._take(")")
+        return found
+
+    def _built(self, build: Callable[[], T]) -> T:
+        """What `build` makes; a value that the language does not have is a parse error at its place."""
+        start = self._next
+        try:
+            return build()
+        except ValueError as error:
+            self._next = start
+            raise self.error(" ".join(str(error).split())) from error
+
+    def _strings(self) -> tuple[str, ...]:
+        self._take("(")
+        strings = [self._string()]
+        while self._take(", or )", among=(",", ")")) == ",":
+            strings.append(self._string())
+        return tuple(strings)
+
+    def _string(self) -> str:
+        token = self.peek
+        if token is None or not token.startswith('"'):
+            raise self.error(f"expected a string in quotes, got {token!r}")
+        try:
+            string: str = json.loads(token)
+        except json.JSONDecodeError as error:
+            raise self.error(f"{token!r} is no JSON string: {error}") from error
+        self._next += 1
+        return string
+
+    def _number(self) -> int:
+        token = self.peek
+        if token is None or not token.isdigit() or len(token) > 3:
+            raise self.error(f"expected a number of at most 3 digits, got {token!r}")
+        self._next += 1
+        return int(token)
+
+    def _take(self, wanted: str, *, among: Sequence[str] = ()) -> str:
+        """The next token, which must be `wanted`, or one of `among`, which `wanted` then describes."""
+        token = self.peek
+        if token is None:
+            raise self.error(f"expected {wanted}, but it ends here")
+        if token not in (among or (wanted,)):
+            raise self.error(f"expected {wanted}, got {token!r}")
+        self._next += 1
+        return token
