@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrutable.evaluators.assurance import assure
 from scrutable.evaluators.choosing import choose_best
+from scrutable.evaluators.gate import run_gate
 from scrutable.evaluators.hearings import score_hearing
 from scrutable.evaluators.judges import JUDGES
 from scrutable.evaluators.multiplicity import adjust
@@ -43,6 +44,7 @@ from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.importing import Given, Importer, read_given
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
+from scrutable.pipeline.puzzles import read_puzzles
 from scrutable.pipeline.protocols import (
     Ask,
     Evaluation,
@@ -169,6 +171,36 @@ class Composition:
         self._note("judges", {name: self._facts(config)})
         made: Judge = JUDGES[config.kind](name, config, self._services)
         return made
+
+    def gate(self, progress: Progress) -> Gate:
+        """The simulators and explainers of this job on known answers; explainers `of` another have none."""
+        from scrutable.pipeline.subjects.planted import PlantedSubject
+
+        config = self._config.gate or GateConfig()
+        corpus = CorpusConfig(
+            source=config.source,
+            max_tokens=config.max_tokens,
+            max_document_tokens=config.max_document_tokens,
+            window=config.window,
+            skip=config.skip,
+        )
+        path = resolve_corpus(config.source, say=self._say)
+        windows, _ = cut_corpus(corpus, path, PlantedSubject(()), lambda _d, _t: None, seed=self._config.seed)
+        puzzles = read_puzzles(resolve_corpus("puzzles", say=self._say)) if config.puzzles else ()
+        explainers = [
+            (self.explainer(name), EXPLAINERS[settings.kind].language)
+            for name, settings in self._config.explainers.items()
+            if not getattr(settings, "of", "")
+        ]
+        return run_gate(
+            windows,
+            puzzles,
+            [self.simulator(name) for name in self._config.simulators],
+            explainers,
+            config=config,
+            seed=self._config.seed,
+            progress=progress,
+        )
 
     def ask(self, config: ModelConfig) -> Ask:
         """The door to a model; one that several parts use is loaded once."""

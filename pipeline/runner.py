@@ -188,7 +188,7 @@ class Runner:
             return
         with self.watch("gate") as progress:
             gate = self.parts.gate(progress)
-        self.note("gate", {"notes": list(gate.notes)})
+        self.note("gate", {"notes": list(gate.notes), "table": gate.table})
         self.folder.write_records(self.folder.level / "gate_cases.parquet", GateCase, gate.cases)
         self.folder.write_records(self._gate_path, GateResult, gate.results)
 

@@ -23,21 +23,24 @@ class CompiledSimulator:
     def __init__(self, name: str, config: CompiledConfig, services: Services) -> None:
         self.name = name
         self._compiler = Compiler(config, services.ask(config), seed=services.seed)
+        self._compiled: dict[str, list[Compiled]] = {}  # text → attempts; many units have the same nulls
 
     def prompts(self, jobs: Sequence[SimulationJob]) -> list[Prompt]:
         """The candidates of each different explanation, once."""
         return self._compiler.prompts(_texts(jobs))
 
     def simulate(self, jobs: Sequence[SimulationJob]) -> list[Simulation | Failure]:
-        """One simulation for each passage of each job; a Failure for each if no program can be read."""
-        texts = _texts(jobs)
-        attempts = dict(zip(texts, self._compiler.attempts(texts), strict=True))
-        spent: set[str] = set()  # the cost of a text is that of its first simulation
+        """One simulation for each passage of each job; a Failure for each if no program can be read.
+
+        What a text cost is counted with the first passage that it was compiled for.
+        """
         found: list[Simulation | Failure] = []
         for job in jobs:
-            of_text = attempts[job.explanation.text]
-            found += self._simulate(job, of_text, is_first=job.explanation.text not in spent)
-            spent.add(job.explanation.text)
+            text = job.explanation.text
+            is_first = text not in self._compiled
+            if is_first:  # asked by itself, so that the answer depends on nothing that is asked beside it
+                (self._compiled[text],) = self._compiler.attempts([text])
+            found += self._simulate(job, self._compiled[text], is_first=is_first)
         return found
 
     def _simulate(

@@ -3,17 +3,27 @@
 from typing import Any
 
 from scrutable.pipeline.explainers.compiled import CompiledExplainer
+from scrutable.pipeline.explainers.generic import GenericExplainer
 from scrutable.pipeline.explainers.llm import LlmExplainer
+from scrutable.pipeline.explainers.ngrams import NgramsExplainer
+from scrutable.pipeline.explainers.probe import ProbeExplainer
 from scrutable.pipeline.explainers.program import ProgramExplainer
+from scrutable.pipeline.explainers.rules import RulesExplainer
 from scrutable.pipeline.explainers.table import TableExplainer
 from scrutable.pipeline.explainers.template import TemplateExplainer
+from scrutable.pipeline.explainers.tree import TreeExplainer
 
 EXPLAINERS: dict[str, Any] = {
     "llm": LlmExplainer,
     "template": TemplateExplainer,
+    "generic": GenericExplainer,
     "table": TableExplainer,
+    "ngrams": NgramsExplainer,
     "program": ProgramExplainer,
+    "tree": TreeExplainer,
+    "rules": RulesExplainer,
     "compiled": CompiledExplainer,
+    "probe": ProbeExplainer,
 }
 """`kind` in the config to a class: (name, config, services) makes an `Explainer`;
 `language` is what it writes."""
