@@ -31,7 +31,7 @@ class Compiled(NamedTuple):
 
 
 class Compiler:
-    """Asks a model for `candidates` programs of each text: the first greedily, the others sampled."""
+    """Asks a model for programs of texts, as often as it is wanted."""
 
     def __init__(self, config: CompilingConfig, ask: Ask, *, seed: int) -> None:
         self._config = config
@@ -40,8 +40,8 @@ class Compiler:
         self._template = template(config.prompt)
         self.digest = self._template.digest
 
-    def prompts(self, texts: Sequence[str]) -> list[Prompt]:
-        """`candidates` prompts for each text, in order."""
+    def prompts(self, texts: Sequence[str], *, candidate: int) -> list[Prompt]:
+        """A prompt for each text: greedy for candidate 0, sampled for the others."""
         return [
             self._template.generate(
                 max_tokens=self._config.max_tokens,
@@ -51,15 +51,12 @@ class Compiler:
                 classes=list(word_classes()),
             )
             for text in texts
-            for candidate in range(self._config.candidates)
         ]
 
-    def attempts(self, texts: Sequence[str]) -> list[list[Compiled]]:
-        """All attempts at each text, in order."""
-        prompts = self.prompts(texts)
-        made = [_compiled(*pair) for pair in zip(prompts, self._ask(prompts), strict=True)]
-        k = self._config.candidates
-        return [made[start : start + k] for start in range(0, len(made), k)]
+    def attempts(self, texts: Sequence[str], *, candidate: int) -> list[Compiled]:
+        """One attempt at each text, in order."""
+        prompts = self.prompts(texts, candidate=candidate)
+        return [_compiled(*pair) for pair in zip(prompts, self._ask(prompts), strict=True)]
 
 
 def _compiled(prompt: Prompt, answer: Completion | CallFailure) -> Compiled:

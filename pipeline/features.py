@@ -77,8 +77,8 @@ def candidates(excerpts: Sequence[Excerpt]) -> list[Test]:
     """All tests that may be tried, most of them about words and affixes that go with activation."""
     shapes: list[Test] = [Shape(name) for name in SHAPES]
     classes: list[Test] = [Class(name) for name in word_classes()]
-    words = _telling(excerpts, lambda before, word: (word,), _WORDS)
-    words_before = [Text("word", (word,)) for word in _telling(excerpts, lambda b, w: (b,), _WORDS_BEFORE)]
+    words = _telling(excerpts, _itself, _WORDS)
+    words_before = [Text("word", (word,)) for word in _telling(excerpts, _before, _WORDS_BEFORE)]
     return [
         *shapes,
         *classes,
@@ -91,45 +91,49 @@ def candidates(excerpts: Sequence[Excerpt]) -> list[Test]:
 
 
 def truth_values(tests: Sequence[Test], excerpts: Sequence[Excerpt]) -> Bools:
-    """(A, N) where each test holds of the scored tokens.
+    """(A, N) where each test holds of the scored tokens: what `programs.fires` gives, many times faster.
 
-    A test of the token alone is run once for each text there is, not for each token: what
-    `programs.fires` gives, many times faster.
+    A test of the token alone is run once for each text there is, not for each token. First(k) is not
+    such a test, and cannot be asked for here.
     """
-    tokens = [token for excerpt in excerpts for token in excerpt.passage.tokens]
-    number = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-    lengths = [len(excerpt.passage.tokens) for excerpt in excerpts]
-    place = (
-        np.arange(len(tokens)) - np.repeat(np.cumsum([0, *lengths[:-1]]), lengths) if tokens else np.array([])
-    )
-    contexts = np.repeat([excerpt.passage.n_context for excerpt in excerpts], lengths)
-    text = np.array([number[token] for token in tokens], dtype=np.intp)
-    known: dict[Test, Bools] = {}
+    text = _Texts(excerpts)
+    return np.array([text.holds(test)[text.is_scored] for test in tests]).reshape(len(tests), -1)
 
-    def everywhere(test: Test) -> Bools:
-        if test not in known:
-            known[test] = _everywhere(test)
-        return known[test]
 
-    def _everywhere(test: Test) -> Bools:
+class _Texts:
+    """All tokens of some excerpts, context included, as numbers of the texts there are."""
+
+    def __init__(self, excerpts: Sequence[Excerpt]) -> None:
+        tokens = [token for excerpt in excerpts for token in excerpt.passage.tokens]
+        number = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+        self._texts = list(number)  # (V,)
+        self._text = np.array([number[token] for token in tokens], dtype=np.intp)  # (M,)
+        self._place = np.array([t for e in excerpts for t in range(len(e.passage.tokens))], dtype=np.intp)
+        context = [e.passage.n_context for e in excerpts for _ in e.passage.tokens]
+        self.is_scored: Bools = self._place >= np.array(context, dtype=np.intp)  # (M,)
+        self._known: dict[Test, Bools] = {}
+
+    def holds(self, test: Test) -> Bools:
+        """(M,) where a test holds."""
+        if test not in self._known:
+            self._known[test] = self._holds(test)
+        return self._known[test]
+
+    def _holds(self, test: Test) -> Bools:
         match test:
             case After(inner):
-                return _earlier(everywhere(inner), 1, place)
+                return self._earlier(self.holds(inner), 1)
             case Within(k, inner):
-                row = everywhere(inner)
-                return np.logical_or.reduce([_earlier(row, back, place) for back in range(1, k + 1)])
+                row = self.holds(inner)
+                return np.any([self._earlier(row, back) for back in range(1, k + 1)], axis=0)
             case _:
-                return np.array(fires(test, list(number)), dtype=bool)[text]
+                return np.array(fires(test, self._texts), dtype=bool)[self._text]
 
-    rows = [everywhere(test)[place >= contexts] for test in tests]
-    return np.array(rows, dtype=bool).reshape(len(tests), int((place >= contexts).sum()))
-
-
-def _earlier(row: Bools, back: int, place: NDArray[np.int64]) -> Bools:
-    """(M,) the value `back` tokens before in the same passage; False where there is none."""
-    moved = np.zeros_like(row)
-    moved[back:] = row[: max(row.size - back, 0)]
-    return moved & (place >= back)
+    def _earlier(self, row: Bools, back: int) -> Bools:
+        """(M,) the value `back` tokens before in the same passage; False where there is none."""
+        moved = np.zeros_like(row)
+        moved[back:] = row[: max(row.size - back, 0)]
+        return moved & (self._place >= back)
 
 
 def _bits(test: Test) -> float:
@@ -141,6 +145,16 @@ DENIAL_BITS = _bits(Not(Shape("space"))) - _bits(Shape("space"))
 
 Strings = Callable[[str, str], Iterable[str]]
 """(word before, word) to the strings that are counted there."""
+
+
+def _itself(before: str, word: str) -> tuple[str, ...]:
+    del before
+    return (word,)
+
+
+def _before(before: str, word: str) -> tuple[str, ...]:
+    del word
+    return (before,)
 
 
 def _endings(before: str, word: str) -> Iterator[str]:

@@ -152,21 +152,19 @@ class Embeddings:
 
 def _matrix(folder: Path, name: str) -> Any:
     """The rows of the embedding matrix, read from the file as they are asked for."""
-    from safetensors import safe_open
+    import safetensors
 
-    found = []
+    places = []
     for path in sorted(folder.glob("*.safetensors")):
-        file = safe_open(path, framework="pt")
-        found += [
-            (rank, key, file)
-            for key in file.keys()
-            for rank, end in enumerate(_MATRICES)
-            if key.endswith(end)
+        with safetensors.safe_open(path, framework="pt") as file:
+            keys: list[str] = list(file.keys())
+        places += [
+            (rank, key, path) for key in keys for rank, end in enumerate(_MATRICES) if key.endswith(end)
         ]
-    if not found:
+    if not places:
         raise CapabilityError(
-            f"{name}: no {' or '.join(_MATRICES)} in the *.safetensors of {folder}: a probe needs the model's "
-            "input embeddings in a safetensors file."
+            f"{name}: no {' or '.join(_MATRICES)} in the *.safetensors of {folder}: "
+            "a probe needs the model's input embeddings in a safetensors file."
         )
-    _, key, file = min(found, key=lambda match: match[:2])
-    return file.get_slice(key)
+    _, key, path = min(places)
+    return safetensors.safe_open(path, framework="pt").get_slice(key)

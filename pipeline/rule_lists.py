@@ -22,7 +22,9 @@ Floats = NDArray[np.float64]
 _MOST_TESTS = 3  # in one rule
 _BEAM = 6
 _FEWEST = 2  # tokens that a rule covers
-_PRICES = (3e-3, 1e-3, 3e-4, 1e-4)  # share of the variance that one bit must explain
+_SEARCHES = ((3e-3, 0.0), (1e-3, 0.0), (3e-4, 0.0), (1e-3, 4.0), (3e-4, 4.0))
+"""(share of the variance that one bit must explain, how much error among covered tokens counts): error
+among covered tokens stays, while later rules may still remove that among the others."""
 _LONGEST = 60  # rules
 _NOTHING = 1e-6  # share of the weight below which rounding is all that is left
 
@@ -35,10 +37,11 @@ class RuleList(NamedTuple):
 
 
 def rule_lists(features: Features, *, bits: float) -> list[RuleList]:
-    """Rule lists of at most `bits` bits, from greedy search at several prices of a bit, the best first.
+    """Rule lists of at most `bits` bits, from several greedy searches, the best on the excerpts first.
 
     A rule is a conjunction of up to 3 tests or denied tests; it is worth the weighted squared error that
-    giving its tokens a mean of their own saves, less price * bits. Only rules above the mean of what is
+    giving its tokens a mean of their own saves, less a price of its bits and of the error that is left
+    among the covered tokens; searches differ in the two prices. Only rules above the mean of what is
     not covered yet are taken, so that lists go from strong to weak. The level is 9 * mean / highest mean.
     """
     if not features.tests or not features.weight.sum():
@@ -46,7 +49,7 @@ def rule_lists(features: Features, *, bits: float) -> list[RuleList]:
     search = _Search(features)
     if search.variance <= 0:
         return []
-    found = [made for price in _PRICES for made in search.lists(price, bits)]
+    found = [made for prices in _SEARCHES for made in search.lists(prices, bits)]
     return sorted(found, key=lambda made: (round(made.error, 9), made.sized.bits))
 
 
@@ -61,7 +64,7 @@ class _Found(NamedTuple):
     tests: tuple[Test, ...]
     covers: Bools  # (N,)
     bits: float  # about: a test costs as much in a conjunction as alone
-    worth: float  # share of the variance that it explains, less the price of its bits
+    worth: float  # share of the variance that it explains, less what it costs
 
 
 class _Search:
@@ -74,12 +77,12 @@ class _Search:
         self._weight, self._truth = features.weight / features.weight.sum(), features.truth
         self.variance = float(self._weight @ (self._truth - self._weight @ self._truth) ** 2)
 
-    def lists(self, price: float, bits: float) -> Iterator[RuleList]:
+    def lists(self, prices: tuple[float, float], bits: float) -> Iterator[RuleList]:
         """The list after each rule that is worth its price, until it is too long."""
         rules: list[_Found] = []
         left = np.ones(self._truth.size, dtype=bool)
         while len(rules) < _LONGEST:
-            best = self._best_rule(left, price)
+            best = self._best_rule(left, prices)
             if best is None:
                 return
             left = left & ~best.covers
@@ -95,19 +98,20 @@ class _Search:
         levels = [to_level(mean, max(means)) for mean in means]
         return write_clauses([Clause(rule.tests, level) for rule, level in zip(rules, levels, strict=True)])
 
-    def _best_rule(self, left: Bools, price: float) -> _Found | None:
+    def _best_rule(self, left: Bools, prices: tuple[float, float]) -> _Found | None:
         """The conjunction that is worth most on the tokens that are left; None if none is worth its price."""
-        best, beam = _Found((), left, 0.0, 0.0), [_Found((), left, 0.0, 0.0)]
+        best = _Found((), left, 0.0, 0.0)
+        beam = [best]
         for _ in range(_MOST_TESTS):
-            beam = self._extended(beam, left, price)
+            beam = self._extended(beam, left, prices)
             if not beam or beam[0].worth <= best.worth:
                 break
             best = beam[0]
         return best if best.tests else None
 
-    def _extended(self, beam: Sequence[_Found], left: Bools, price: float) -> list[_Found]:
+    def _extended(self, beam: Sequence[_Found], left: Bools, prices: tuple[float, float]) -> list[_Found]:
         """The best conjunctions of one more test, no two of which cover the same tokens."""
-        worths = self._worths(beam, left, price)
+        worths = self._worths(beam, left, prices)
         extended: list[_Found] = []
         seen: set[bytes] = set()
         for cell in np.argsort(-worths, axis=None, kind="stable")[: 4 * _BEAM].tolist():
@@ -125,20 +129,24 @@ class _Search:
             extended.append(found)
         return extended
 
-    def _worths(self, beam: Sequence[_Found], left: Bools, price: float) -> Floats:
-        """(W, 2A) worth of each conjunction with each test added, then with each denied; -inf if not allowed."""
+    def _worths(self, beam: Sequence[_Found], left: Bools, prices: tuple[float, float]) -> Floats:
+        """(W, 2A) worth of each conjunction with one test more, held or denied; -inf if not allowed."""
         w = self._weight * left
         centred = self._truth - w @ self._truth / w.sum()
         covers = np.stack([start.covers for start in beam])  # (W, N)
-        columns = np.stack([covers, w * covers, w * covers * centred]).astype(np.float32)  # (3, W, N)
-        held = columns @ self._holds.T  # (3, W, A)
-        count, weight, above = np.concatenate([held, columns.sum(axis=2)[..., None] - held], axis=2)
+        moments = np.stack([np.ones_like(w), w, w * centred, w * centred**2])[:, None]  # (4, 1, N)
+        columns = (moments * covers).astype(np.float32)  # (4, W, N)
+        # As one matrix product: numpy takes a far slower path for a stack of them.
+        held = (columns.reshape(-1, covers.shape[1]) @ self._holds.T).reshape(4, len(beam), -1)  # (4, W, A)
+        count, weight, above, squares = np.concatenate([held, columns.sum(axis=2)[..., None] - held], axis=2)
         rest = w.sum() - weight
         allowed = (count >= _FEWEST) & (above > 0) & (weight > 0) & (rest > _NOTHING * w.sum())
         # Sum of squares between the covered tokens and the rest of those that are left.
         saved = np.divide(above**2 * w.sum(), weight * rest, out=np.zeros_like(weight), where=allowed)
+        within = squares - np.divide(above**2, weight, out=np.zeros_like(weight), where=allowed)
         bits = np.array([[start.bits] for start in beam]) + self._bits
-        worth = (saved / self.variance - price * bits).round(6)  # so that what covers alike ties
+        per_bit, per_error = prices
+        worth = ((saved - per_error * within) / self.variance - per_bit * bits).round(6)  # so that what covers alike ties
         return np.where(allowed, worth, -np.inf)
 
     def _mean(self, covers: Bools) -> float:

@@ -50,7 +50,7 @@ RELATED = 0.3  # true activations that correlate by more are no nulls of each ot
 RATES = (0.003, 0.01, 0.03, 0.1)  # of placebos, in turn
 N_TOP = 10  # firing windows that are marked as strongest
 SHOWN_FIRING, SHOWN_SILENT = 16, 24  # windows that an explainer under test sees of each unit
-_CHUNK = 4  # explanations in one call of a simulator: bounds memory, and lets progress be seen
+_CHUNK = 16  # explanations in one call of a simulator: bounds memory, and lets progress be seen
 _POOL = "pool"
 
 
@@ -159,7 +159,7 @@ class Trial:
         """Planted units with their true explanation, placebos, and puzzles if the simulator reads English."""
         found = [*self._planted(), *self._placebos()]
         if self._simulator.language == "english":
-            found += [case for puzzle in self._known.puzzles for case in self._puzzle(puzzle)]
+            found += self._puzzles()
         return found
 
     def explained(self, explainer: Explainer, written: Sequence[Explanation | Failure]) -> list[GateCase]:
@@ -216,35 +216,42 @@ class Trial:
             case = GateCase(self._simulator.name, PLACEBO, "placebo", name, texts[given], *_BLANK)
             yield _scored(case, self._known.test(activity), own, nulls)
 
-    def _puzzle(self, puzzle: Puzzle) -> list[GateCase]:
-        true, *false = puzzle_explanations([puzzle])
-        others = [
-            puzzle_explanations([other])[0] for other in self._known.puzzles if other.name != puzzle.name
-        ]
-        passages = [e.passage for e in puzzle.excerpts]
-        simulated = self._simulate([true, *false, *others], passages)
-        nulls = [simulated[other.id] for other in others if other.id in simulated]
+    def _puzzles(self) -> Iterator[GateCase]:
+        """Each puzzle with its true and false explanations; the other puzzles' true ones are the nulls."""
+        puzzles = self._known.puzzles
+        by_puzzle = [puzzle_explanations([puzzle]) for puzzle in puzzles]
+        truths = [true for true, *_ in by_puzzle]
+        jobs = []
+        for own, puzzle in zip(by_puzzle, puzzles, strict=True):
+            passages = tuple(e.passage for e in puzzle.excerpts)
+            others = [true for true in truths if true.unit != puzzle.unit.id]
+            jobs += [SimulationJob(puzzle.unit.id, explanation, passages) for explanation in (*own, *others)]
+        answers: dict[str, list[Simulation]] = {puzzle.unit.id: [] for puzzle in puzzles}
+        for answer in self._simulator.simulate(jobs):
+            if isinstance(answer, Simulation):
+                answers[answer.unit].append(answer)
+        for own, puzzle in zip(by_puzzle, puzzles, strict=True):
+            yield from self._puzzle(puzzle, own, columns(answers[puzzle.unit.id]))
+
+    def _puzzle(
+        self, puzzle: Puzzle, own: Sequence[Explanation], simulated: Mapping[str, Simulated]
+    ) -> list[GateCase]:
+        nulls = [one for name, one in simulated.items() if not name.startswith(f"{puzzle.unit.id}/")]
         test = [e for e in puzzle.excerpts if e.split == "test"]
         cases = []
-        for explanation in (true, *false):
-            who = TRUTH if explanation is true else "false"
-            case = GateCase(
-                self._simulator.name, who, "puzzle", puzzle.unit.id, explanation.text, *_BLANK
-            )
+        for explanation in own:
+            who = TRUTH if explanation is own[0] else "false"
+            case = GateCase(self._simulator.name, who, "puzzle", puzzle.unit.id, explanation.text, *_BLANK)
             cases.append(_scored(case, test, simulated.get(explanation.id), nulls))
+            self._step()
         return [replace(case, truth=cases[0].value) for case in cases]
 
     def _on_pool(self, explanations: Sequence[Explanation]) -> dict[str, Simulated]:
-        return self._simulate(explanations, self._known.passages)
-
-    def _simulate(
-        self, explanations: Sequence[Explanation], passages: Sequence[Passage]
-    ) -> dict[str, Simulated]:
-        """Explanation id → what it predicts; one without any answer is absent."""
+        """Explanation id → what it predicts on the pool; one without any answer is absent."""
         kept: list[Simulation] = []
         for start in range(0, len(explanations), _CHUNK):
             chunk = explanations[start : start + _CHUNK]
-            jobs = [SimulationJob(_POOL, explanation, tuple(passages)) for explanation in chunk]
+            jobs = [SimulationJob(_POOL, explanation, self._known.passages) for explanation in chunk]
             kept += [a for a in self._simulator.simulate(jobs) if isinstance(a, Simulation)]
             for _ in chunk:
                 self._step()
@@ -352,7 +359,7 @@ def all_cases(
     """
     tested = [s for s in simulators if s.language in ("english", "program")]
     pairs = sum(language == s.language for s in tested for _, language in explainers)
-    n_puzzle = sum(len(known.puzzles) + len(p.false_explanations) for p in known.puzzles)
+    n_puzzle = sum(1 + len(puzzle.false_explanations) for puzzle in known.puzzles)
     n_english = sum(s.language == "english" for s in tested)
     total = len(known.units) * (len(tested) + pairs) + n_puzzle * n_english
     done = 0

@@ -12,7 +12,7 @@ from scrutable.pipeline.compiling import Compiled, Compiler
 from scrutable.pipeline.config import CompiledSimulator as CompiledConfig
 from scrutable.pipeline.programs import levels
 from scrutable.pipeline.protocols import Services, SimulationJob
-from scrutable.pipeline.records import Failure, Language, Prompt, Simulation
+from scrutable.pipeline.records import Cost, Failure, Language, Prompt, Simulation
 
 
 class CompiledSimulator:
@@ -22,44 +22,52 @@ class CompiledSimulator:
 
     def __init__(self, name: str, config: CompiledConfig, services: Services) -> None:
         self.name = name
+        self._candidates = config.candidates
         self._compiler = Compiler(config, services.ask(config), seed=services.seed)
-        self._compiled: dict[str, list[Compiled]] = {}  # text → attempts; many units have the same nulls
 
     def prompts(self, jobs: Sequence[SimulationJob]) -> list[Prompt]:
-        """The candidates of each different explanation, once."""
-        return self._compiler.prompts(_texts(jobs))
+        """The first attempt at each different explanation; more are made only where it cannot be read."""
+        return self._compiler.prompts(_texts(jobs), candidate=0)
 
     def simulate(self, jobs: Sequence[SimulationJob]) -> list[Simulation | Failure]:
         """One simulation for each passage of each job; a Failure for each if no program can be read.
 
-        What a text cost is counted with the first passage that it was compiled for.
+        A text is compiled once in a call, and what it cost is counted with the first passage of its first job.
         """
-        found: list[Simulation | Failure] = []
-        for job in jobs:
-            text = job.explanation.text
-            is_first = text not in self._compiled
-            if is_first:  # asked by itself, so that the answer depends on nothing that is asked beside it
-                (self._compiled[text],) = self._compiler.attempts([text])
-            found += self._simulate(job, self._compiled[text], is_first=is_first)
-        return found
+        compiled = self._compile(_texts(jobs))
+        first = {job.explanation.text: number for number, job in reversed(list(enumerate(jobs)))}
+        return [
+            answer
+            for number, job in enumerate(jobs)
+            for answer in self._simulate(
+                job, compiled[job.explanation.text], is_first=first[job.explanation.text] == number
+            )
+        ]
+
+    def _compile(self, texts: Sequence[str]) -> dict[str, Compiled]:
+        """Each text with its first attempt that can be read, or else its last; costs added up."""
+        compiled: dict[str, Compiled] = {}
+        for candidate in range(self._candidates):
+            left = [text for text in texts if text not in compiled or compiled[text].program is None]
+            for text, attempt in zip(left, self._compiler.attempts(left, candidate=candidate), strict=True):
+                before = compiled[text].cost if text in compiled else Cost()
+                compiled[text] = attempt._replace(cost=before + attempt.cost)
+        return compiled
 
     def _simulate(
-        self, job: SimulationJob, attempts: Sequence[Compiled], *, is_first: bool
+        self, job: SimulationJob, compiled: Compiled, *, is_first: bool
     ) -> list[Simulation | Failure]:
-        readable = [attempt.program for attempt in attempts if attempt.program]
-        if not readable:
-            first = attempts[0]
-            detail = f"{job.explanation.id}: {first.detail}"
-            return [Failure(job.unit, "simulate", first.kind, detail, self.name)] * len(job.passages)
-        cost = sum((attempt.cost for attempt in attempts[1:]), start=attempts[0].cost)
+        if compiled.program is None:
+            detail = f"{job.explanation.id}: {compiled.detail}"
+            return [Failure(job.unit, "simulate", compiled.kind, detail, self.name)] * len(job.passages)
         return [
             Simulation(
                 unit=job.unit,
                 explanation=job.explanation.id,
                 simulator=self.name,
                 excerpt=passage.id,
-                expected=tuple(map(float, levels(readable[0], passage.tokens)[passage.n_context :])),
-                **({"cost": cost} if is_first and not number else {}),
+                expected=tuple(map(float, levels(compiled.program, passage.tokens)[passage.n_context :])),
+                cost=compiled.cost if is_first and not number else Cost(),
             )
             for number, passage in enumerate(job.passages)
         ]

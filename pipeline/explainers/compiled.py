@@ -27,11 +27,18 @@ class CompiledExplainer:
 
     def prompts(self, jobs: Sequence[Explanatory]) -> list[Prompt]:
         """`candidates` prompts for each job that has a text to compile."""
-        return self._compiler.prompts([job.source.text for job in jobs if job.source])
+        texts = [job.source.text for job in jobs if job.source]
+        return [
+            prompt
+            for candidate in range(self._config.candidates)
+            for prompt in self._compiler.prompts(texts, candidate=candidate)
+        ]
 
     def explain(self, jobs: Sequence[Explanatory]) -> list[Explanation | Failure]:
         """The different programs written for each job, in order; a reply that is none is a Failure."""
-        attempts = iter(self._compiler.attempts([job.source.text for job in jobs if job.source]))
+        texts = [job.source.text for job in jobs if job.source]
+        rounds = [self._compiler.attempts(texts, candidate=c) for c in range(self._config.candidates)]
+        attempts = zip(*rounds, strict=True)
         found: list[Explanation | Failure] = []
         for job in jobs:
             if job.source is None:
