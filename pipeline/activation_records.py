@@ -132,7 +132,7 @@ class _Reader:
         try:
             whole = json.loads(text)
         except json.JSONDecodeError:
-            for number, line in enumerate(text.splitlines(), 1):
+            for number, line in enumerate(text.split("\n"), 1):
                 where = f"{file}:{number}"
                 if line.strip():
                     try:

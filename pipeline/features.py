@@ -97,7 +97,10 @@ def truth_values(tests: Sequence[Test], excerpts: Sequence[Excerpt]) -> Bools:
     such a test, and cannot be asked for here.
     """
     text = _Texts(excerpts)
-    return np.array([text.holds(test)[text.is_scored] for test in tests]).reshape(len(tests), -1)
+    found = np.zeros((len(tests), int(text.is_scored.sum())), dtype=bool)
+    for row, test in enumerate(tests):
+        found[row] = text.holds(test)[text.is_scored]
+    return found
 
 
 class _Texts:

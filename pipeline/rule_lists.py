@@ -146,7 +146,9 @@ class _Search:
         within = squares - np.divide(above**2, weight, out=np.zeros_like(weight), where=allowed)
         bits = np.array([[start.bits] for start in beam]) + self._bits
         per_bit, per_error = prices
-        worth = ((saved - per_error * within) / self.variance - per_bit * bits).round(6)  # so that what covers alike ties
+        worth = ((saved - per_error * within) / self.variance - per_bit * bits).round(
+            6
+        )  # so that what covers alike ties
         return np.where(allowed, worth, -np.inf)
 
     def _mean(self, covers: Bools) -> float:

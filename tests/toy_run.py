@@ -40,13 +40,13 @@ WORDS = (
 _ZYGOTE = """
 import json, os, signal, sys
 import torch, transformers, pandas, pyarrow.parquet  # once for all commands; none has run anything yet
-import scrutable.pipeline.composition, scrutable.pipeline.runner as runner, scrutable.evaluators.report
+import scrutable.pipeline.composition, scrutable.pipeline.collecting as collecting, scrutable.evaluators.report
 from scrutable.pipeline.backends import transformers as _
 from scrutable.pipeline.subjects import neuron, planted
 from scrutable.pipeline.cli import main
 
 def command(arguments, kill_at, fail_at, with_signal):
-    runner._CHECKPOINT_SECONDS = 0.0
+    collecting._CHECKPOINT_SECONDS = 0.0
     real, count = os.replace, 0
     def replace(source, target):
         nonlocal count
