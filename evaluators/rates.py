@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scrutable.evaluators import statistics
 from scrutable.pipeline.description import text_bits
 from scrutable.pipeline.features import readable_features
-from scrutable.pipeline.ngrams import short_ngrams
+from scrutable.pipeline.ngrams import NgramTable, short_ngrams
 from scrutable.pipeline.programs import levels
 from scrutable.pipeline.records import Excerpt, RatePoint
 from scrutable.pipeline.rule_lists import best_rule_list, rule_lists
@@ -64,10 +64,10 @@ def rate_points(
 def _fitted(explain: Sequence[Excerpt], budgets: Sequence[int]) -> Iterator[_Fitted]:
     for budget in budgets:
         table = short_table(explain, bits=budget)
-        yield _text("table", budget, table and table.write(), table and _lookup(table))
+        yield _text("table", budget, table, _lookup(table) if table else None)
     for budget in budgets:
         ngrams = short_ngrams(explain, bits=budget)
-        yield _text("ngrams", budget, ngrams and ngrams.write(), ngrams and ngrams.predict)
+        yield _text("ngrams", budget, ngrams, ngrams.predict if ngrams else None)
     features = readable_features(explain)
     most = min(max(budgets, default=0), MOST_BITS)
     grown = list(takewhile(lambda sized: sized.bits <= 2 * most, trees(features)))
@@ -78,8 +78,10 @@ def _fitted(explain: Sequence[Excerpt], budgets: Sequence[int]) -> Iterator[_Fit
         yield _program("rules", budget, best_rule_list(lists, bits=budget))
 
 
-def _text(family: str, budget: int, text: str | None, predict: Predict | None) -> _Fitted:
-    return _Fitted(family, budget, math.nan if text is None else text_bits(text), predict)
+def _text(
+    family: str, budget: int, table: TokenTable | NgramTable | None, predict: Predict | None
+) -> _Fitted:
+    return _Fitted(family, budget, text_bits(table.write()) if table else math.nan, predict)
 
 
 def _program(family: str, budget: int, sized: Sized | None) -> _Fitted:

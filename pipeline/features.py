@@ -6,6 +6,7 @@ with its activation, at the token or before it. Shape key: A tests, N scored tok
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -128,7 +129,7 @@ class _Texts:
                 return self._earlier(self.holds(inner), 1)
             case Within(k, inner):
                 row = self.holds(inner)
-                return np.any([self._earlier(row, back) for back in range(1, k + 1)], axis=0)
+                return functools.reduce(np.logical_or, (self._earlier(row, back) for back in range(1, k + 1)))
             case _:
                 return np.array(fires(test, self._texts), dtype=bool)[self._text]
 

@@ -146,8 +146,9 @@ class Embeddings:
         ids = self._tokenizer.encode(text, add_special_tokens=False)
         if not ids:
             return np.zeros(self.width)
-        rows = [self._rows[i : i + 1].float().numpy()[0].astype(np.float64) for i in ids]
-        return np.mean(rows, axis=0)
+        rows = np.array([self._rows[i : i + 1].float().numpy()[0] for i in ids], dtype=np.float64)
+        mean: Floats = rows.mean(axis=0)
+        return mean
 
 
 def _matrix(folder: Path, name: str) -> Any:
@@ -167,4 +168,5 @@ def _matrix(folder: Path, name: str) -> Any:
             "a probe needs the model's input embeddings in a safetensors file."
         )
     _, key, path = min(places)
-    return safetensors.safe_open(path, framework="pt").get_slice(key)
+    file: Any = safetensors.safe_open(path, framework="pt")  # stays open: rows are read as they are asked for
+    return file.get_slice(key)

@@ -86,6 +86,18 @@ class Sampler(Protocol):
         ...
 
 
+class Effects(NamedTuple):
+    """What a unit does to the next token, as mean changes of log-probability in nats.
+
+    Steered: with the unit set to a level at the last token of each text. Ablated: with its half-wave
+    removed at every token, averaged over tokens. V tokens of the vocabulary.
+    """
+
+    words: tuple[str, ...]  # (V,)
+    steered: NDArray[np.float32]  # (V,)
+    ablated: NDArray[np.float32]  # (V,)
+
+
 class Subject(Protocol):
     """The model that is explained."""
 
@@ -109,6 +121,17 @@ class Subject(Protocol):
 
     def sampler(self, plan: SamplingPlan) -> Sampler:
         """A fresh sampler over all units of this subject."""
+        ...
+
+    def activations(self, texts: Sequence[str], units: Sequence[str]) -> list[NDArray[np.float32]]:
+        """(T, U) activations of `units` on each token of each text, raw units, >= 0."""
+        ...
+
+    def effects(self, unit: str, texts: Sequence[str], *, level: float) -> Effects:
+        """What the unit does to the next token after these texts; `level` is what it is steered to.
+
+        Raises CapabilityError for a subject that predicts no tokens.
+        """
         ...
 
     def traces(

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from scrutable.pipeline.description import text_bits
 from scrutable.pipeline.errors import ParseError
@@ -79,7 +79,8 @@ def short_table(excerpts: Sequence[Excerpt], *, bits: float) -> TokenTable | Non
     return longest_within(bits, len(ranked), with_entries)
 
 
-class Tally(NamedTuple, Generic[Key]):
+@dataclass(frozen=True, slots=True)
+class Tally(Generic[Key]):
     """What the occurrences of each key add up to."""
 
     weight: Mapping[Key, float]

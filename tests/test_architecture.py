@@ -109,6 +109,7 @@ def test_every_public_module_says_what_it_is() -> None:
         ("pipeline/explainers", "scrutable.pipeline.explainers:EXPLAINERS", "explainers"),
         ("evaluators/simulators", "scrutable.evaluators.simulators:SIMULATORS", "simulators"),
         ("evaluators/scorers", "scrutable.evaluators.scorers:SCORERS", "scorers"),
+        ("evaluators/judges", "scrutable.evaluators.judges:JUDGES", "judges"),
     ],
 )
 def test_every_leaf_is_registered(folder: str, registry: str, base: str) -> None:

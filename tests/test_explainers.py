@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from toy_excerpts import excerpt, services
 
 from scrutable.pipeline.backends.scripted import Script, ScriptedBackend
+from scrutable.pipeline.config import ExplainerConfig
 from scrutable.pipeline.config import LlmExplainer as LlmConfig
 from scrutable.pipeline.config import ProgramExplainer as ProgramConfig
 from scrutable.pipeline.config import TableExplainer as TableConfig
@@ -20,7 +22,8 @@ from scrutable.pipeline.explainers.llm import LlmExplainer, parse_explanation
 from scrutable.pipeline.explainers.program import ProgramExplainer, best_program
 from scrutable.pipeline.explainers.table import TableExplainer
 from scrutable.pipeline.explainers.template import TemplateExplainer
-from scrutable.pipeline.programs import fires, read_program, write_program
+from scrutable.pipeline.program_text import read_program, write_program
+from scrutable.pipeline.programs import levels
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Explainer, Explanatory, Services
 from scrutable.pipeline.records import (
@@ -31,6 +34,7 @@ from scrutable.pipeline.records import (
     Exemplars,
     Explanation,
     Failure,
+    Language,
     Prompt,
 )
 from scrutable.pipeline.tables import read_table
@@ -66,7 +70,7 @@ def planted(rule: str, *, weight: float = 1.0) -> list[Excerpt]:
     """The texts, with a unit that fires where a program holds."""
     tokens = [[" " + word for word in text.split()] for text in TEXTS]
     return [
-        excerpt(row, [3.0 * held for held in fires(read_program(rule), row)], id=f"e{i}", weight=weight)
+        excerpt(row, [level / 3 for level in levels(read_program(rule), row)], id=f"e{i}", weight=weight)
         for i, row in enumerate(tokens)
     ]
 
@@ -90,8 +94,9 @@ def by_code() -> list[Explainer]:
 
 
 def test_every_kind_in_the_config_has_its_explainer() -> None:
-    assert {"llm", "template", "table", "program"} == set(EXPLAINERS)
-    assert all(made.language in ("english", "table", "program") for made in EXPLAINERS.values())
+    kinds = {get_args(m.model_fields["kind"].annotation)[0] for m in get_args(get_args(ExplainerConfig)[0])}
+    assert kinds == set(EXPLAINERS)
+    assert {made.language for made in EXPLAINERS.values()} == set(get_args(Language))
 
 
 @pytest.mark.parametrize("made", by_code(), ids=lambda made: type(made).__name__)
@@ -166,7 +171,7 @@ def test_a_planted_disjunction_is_found_up_to_how_it_is_put(rule: str) -> None:
     program = best_program(planted(rule), max_terms=4)
     assert program is not None
     for shown in planted(rule):
-        assert fires(program, shown.passage.tokens) == [a > 0 for a in shown.activations]
+        assert [level > 0 for level in levels(program, shown.passage.tokens)] == [a > 0 for a in shown.activations]
 
 
 def test_a_program_has_no_more_terms_than_it_may() -> None:

@@ -90,7 +90,14 @@ def failures(answers: Sequence[Simulation | Failure]) -> list[Failure]:
 
 def test_every_kind_in_the_config_has_its_simulator_and_its_language() -> None:
     languages = {kind: made.language for kind, made in SIMULATORS.items()}
-    assert languages == {"prompted": "english", "table": "table", "program": "program"}
+    assert languages == {
+        "prompted": "english",
+        "compiled": "english",
+        "table": "table",
+        "ngrams": "ngrams",
+        "program": "program",
+        "probe": "probe",
+    }
 
 
 # table and program
@@ -108,14 +115,14 @@ def test_a_table_tells_a_token_with_a_space_from_one_without() -> None:
     assert answer.expected == (0.0, 0.0)
 
 
-def test_a_program_gives_one_where_it_holds_and_zero_elsewhere() -> None:
+def test_a_program_gives_its_level_where_it_holds_and_zero_elsewhere() -> None:
     (answer,) = simulated(program('digit or word("cat")', LONG))
-    assert answer.expected == (0.0, 1.0, 0.0, 1.0)
+    assert answer.expected == (0.0, 9.0, 0.0, 9.0)
 
 
 def test_a_program_sees_the_context_but_says_nothing_of_it() -> None:
     (answer,) = simulated(program('after(word("bos"))', LONG))
-    assert answer.expected == (1.0, 0.0, 0.0, 0.0)
+    assert answer.expected == (9.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("made", [table, program], ids=["table", "program"])

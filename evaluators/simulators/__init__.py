@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scrutable.evaluators.simulators.compiled import CompiledSimulator
 from scrutable.evaluators.simulators.ngrams import NgramsSimulator
 from scrutable.evaluators.simulators.probe import ProbeSimulator
 from scrutable.evaluators.simulators.program import ProgramSimulator
@@ -10,6 +11,7 @@ from scrutable.evaluators.simulators.table import TableSimulator
 
 SIMULATORS: dict[str, Any] = {
     "prompted": PromptedSimulator,
+    "compiled": CompiledSimulator,
     "table": TableSimulator,
     "ngrams": NgramsSimulator,
     "program": ProgramSimulator,

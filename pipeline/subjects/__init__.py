@@ -18,6 +18,7 @@ def _neuron(config: NeuronSubjectConfig, services: Services) -> Subject:
         placement=place(device=config.device, dtype=config.dtype),
         signs=SIGNS if config.signs == "both" else ("pos",),
         batch_size=config.batch_size,
+        random_seed=services.seed if config.weights == "random" else None,
         provenance=model.provenance,
     )
 

@@ -16,12 +16,12 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.placement import Placement
-from scrutable.pipeline.protocols import Sampler, Tokenized
+from scrutable.pipeline.protocols import Effects, Sampler, Tokenized
 from scrutable.pipeline.records import Unit
 from scrutable.pipeline.sampling import Captured, SamplingPlan
 from scrutable.pipeline.subjects.strata import Arrays, StrataSampler
@@ -64,16 +64,20 @@ class NeuronSubject:
         placement: Placement,
         signs: Sequence[Literal["pos", "neg"]] = SIGNS,
         batch_size: int = 32,
+        random_seed: int | None = None,
         provenance: Mapping[str, Any],
     ) -> None:
-        """Loads the model. Raises CapabilityError if its blocks hold no MLP that we know."""
+        """Loads the model; with `random_seed`, only its shape, and initialises the weights anew.
+
+        Raises CapabilityError if its blocks hold no MLP that we know.
+        """
         self.name = name
         self.signs = tuple(signs)
         self.batch_size = batch_size
         transformers_logging.disable_progress_bar()
         self._tokenizer = AutoTokenizer.from_pretrained(path)
-        dtype = getattr(torch, placement.dtype)
-        self._model = AutoModel.from_pretrained(path, dtype=dtype).eval().to(placement.device)
+        self._causal = _loaded(path, placement, random_seed)
+        self._model = self._causal.base_model
         self._device = torch.device(placement.device)
         self._hooked = _down_projections(self._model, name)
         self.widths = tuple(_input_width(module) for module in self._hooked)
@@ -84,6 +88,7 @@ class NeuronSubject:
             "dtype": placement.dtype,
             "device": placement.device,
             "units": "MLP neurons at the input of the down projection, half-wave rectified",
+            "weights": "trained" if random_seed is None else f"random, seed {random_seed}",
             "layers": len(self.widths),
             "neurons_per_layer": self.widths[0],
             "leading_tokens": list(self._lead),
@@ -147,6 +152,60 @@ class NeuronSubject:
             self.run(windows, batch, read)
             for row, window in enumerate(batch):
                 yield int(window), out[row, : lengths[row]]
+
+    def activations(self, texts: Sequence[str], units: Sequence[str]) -> list[NDArray[np.float32]]:
+        """(T, U) activations of `units` on each text, rectified; one text in a forward pass."""
+        at = [parse_unit(unit) for unit in units]
+        found = []
+        for text in texts:
+            ids = self.tokenize([text])[0].ids
+            out = np.zeros((len(ids), len(units)), dtype=np.float32)
+
+            def read(layer: int, a: torch.Tensor, out: NDArray[np.float32] = out) -> None:
+                for column, place in enumerate(at):
+                    if place.layer == layer:
+                        signed = a[0, len(self._lead) :, place.index].float().cpu().numpy()
+                        out[:, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
+
+            with torch.inference_mode(), _reading(self._hooked, read):
+                self._model(input_ids=self._inputs(ids), use_cache=False)
+            found.append(out)
+        return found
+
+    @torch.inference_mode()
+    def effects(self, unit: str, texts: Sequence[str], *, level: float) -> Effects:
+        """What the unit does to the next token: see `protocols.Effects`."""
+        at = parse_unit(unit)
+        sign = 1.0 if at.sign == "pos" else -1.0
+        steered, ablated = [], []
+        for text in texts:
+            inputs = self._inputs(self.tokenize([text])[0].ids)
+            clean = self._next_token(inputs)
+
+            def steer(a: torch.Tensor) -> None:
+                a[:, -1, at.index] = sign * level
+
+            def ablate(a: torch.Tensor) -> None:
+                a[:, :, at.index] = sign * (sign * a[:, :, at.index]).clamp_max(0)
+
+            for change, effect in ((steer, steered), (ablate, ablated)):
+                with _changing(self._hooked[at.layer], change):
+                    effect.append(self._next_token(inputs) - clean)
+        vocabulary = range(len(steered[0][-1]))
+        return Effects(
+            words=tuple(self._tokenizer.batch_decode([[token] for token in vocabulary])),
+            # Steering acts on the last position alone; ablation on all, of which the mean is taken.
+            steered=torch.stack([change[-1] for change in steered]).mean(0).cpu().numpy(),
+            ablated=torch.stack([change.mean(0) for change in ablated]).mean(0).cpu().numpy(),
+        )
+
+    def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([[*self._lead, *ids]], device=self._device)
+
+    def _next_token(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(T, V) log-probabilities after each token of the text, in float32."""
+        logits = self._causal(input_ids=inputs, use_cache=False).logits[0, len(self._lead) :]
+        return logits.float().log_softmax(-1)
 
     @torch.inference_mode()
     def run(
@@ -340,6 +399,32 @@ def _input_width(module: torch.nn.Module) -> int:
     if isinstance(module, torch.nn.Linear):
         return module.in_features
     return cast(torch.Tensor, module.weight).shape[0]  # GPT-2's Conv1D holds (in, out)
+
+
+def _loaded(path: str, placement: Placement, random_seed: int | None) -> Any:
+    dtype = getattr(torch, placement.dtype)
+    if random_seed is None:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    else:
+        torch.manual_seed(random_seed)
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=dtype)
+    return model.eval().to(placement.device)
+
+
+@contextmanager
+def _changing(module: torch.nn.Module, change: Callable[[torch.Tensor], None]) -> Iterator[None]:
+    """Has `change` alter a copy of the module's input, (1, T, F), in place."""
+
+    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        altered = inputs[0].clone()
+        change(altered)
+        return (altered, *inputs[1:])
+
+    handle = module.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.program_text import read_program
 from scrutable.pipeline.programs import TOP_LEVEL, levels
-from scrutable.pipeline.protocols import Sampler, Tokenized
+from scrutable.pipeline.protocols import Effects, Sampler, Tokenized
 from scrutable.pipeline.records import Unit
 from scrutable.pipeline.sampling import Captured, SamplingPlan
 from scrutable.pipeline.subjects.strata import Arrays, StrataSampler
@@ -71,6 +71,19 @@ class PlantedSubject:
         columns = [self.unit_ids().index(unit) for unit in units]
         for window in wanted:
             yield window, self.levels(windows.pieces(window))[:, columns].astype(np.float32) / TOP_LEVEL
+
+    def activations(self, texts: Sequence[str], units: Sequence[str]) -> list[NDArray[np.float32]]:
+        """(T, U) activations of `units` on each text, in [0, 1]."""
+        columns = [self.unit_ids().index(unit) for unit in units]
+        return [
+            self.levels(tokens.pieces)[:, columns].astype(np.float32) / TOP_LEVEL
+            for tokens in self.tokenize(texts)
+        ]
+
+    def effects(self, unit: str, texts: Sequence[str], *, level: float) -> Effects:
+        """Raises CapabilityError: a rule predicts no tokens."""
+        del texts, level
+        raise CapabilityError(f"planted unit {unit} has no outputs that could be changed")
 
     def levels(self, pieces: Sequence[str]) -> NDArray[np.int64]:
         """(T, U) the level of each unit, 0 to 9."""
