@@ -34,6 +34,8 @@ from scrutable.pipeline.config import (
     JobConfig,
     JudgeConfig,
     ModelConfig,
+    ProbeExplainer,
+    ProbeSimulator,
     RecordsConfig,
     RunConfig,
     SimulatorConfig,
@@ -118,6 +120,8 @@ class Composition:
             resolve_corpus(self._config.gate.source, say=self._say)
         for part in (*self._config.explainers.values(), *self._config.simulators.values()):
             self._check_prompt(part)
+            if isinstance(part, ProbeExplainer | ProbeSimulator):
+                self.locate(ModelConfig(model=part.model))
         for judge in self._config.judges.values():
             self._check_prompt(judge)
 
@@ -234,6 +238,8 @@ class Composition:
         if isinstance(config, AskingConfig):
             facts |= {**self.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest
+        elif isinstance(config, ProbeExplainer | ProbeSimulator):
+            facts |= {**self.locate(ModelConfig(model=config.model)).provenance, "note": "input embeddings alone"}
         return facts
 
 

@@ -168,5 +168,5 @@ def _matrix(folder: Path, name: str) -> Any:
             "a probe needs the model's input embeddings in a safetensors file."
         )
     _, key, path = min(places)
-    file: Any = safetensors.safe_open(path, framework="pt")  # stays open: rows are read as they are asked for
-    return file.get_slice(key)
+    opened: Any = safetensors.safe_open(path, framework="pt")  # stays open, to be read row by row
+    return opened.get_slice(key)

@@ -249,6 +249,15 @@ class Calibration:
     slope: float  # >= 0; NaN if nothing could be fitted
     intercept: float  # subject's raw units
 
+    @property
+    def is_defined(self) -> bool:
+        """True if both coefficients are numbers."""
+        return math.isfinite(self.slope) and math.isfinite(self.intercept)
+
+    def raw(self, expected: float) -> float:
+        """`expected` in the subject's raw units."""
+        return self.slope * expected + self.intercept
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scrutable.pipeline.config import RunConfig
+    from scrutable.pipeline.config import AnyConfig
     from scrutable.pipeline.store import RunFolder
 
 
@@ -28,7 +28,7 @@ class Run:
     gives their shapes, units and ranges.
     """
 
-    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+    def __init__(self, folder: RunFolder, config: AnyConfig) -> None:
         self._folder = folder
         self.path = folder.path
         self.config = config
@@ -97,6 +97,31 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """`Summary`: one row for each explainer, simulator and metric."""
         return self._frame("summary")
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """`Verdict`: every answer of a judge."""
+        return self._frame("verdicts")
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        """`RatePoint`: what surrogates are worth within budgets of bits."""
+        return self._frame("rates")
+
+    @cached_property
+    def gate(self) -> pd.DataFrame:
+        """`GateResult`: what the instrument did with known answers; empty if it was not tried."""
+        return self._frame("gate")
+
+    @cached_property
+    def gate_cases(self) -> pd.DataFrame:
+        """`GateCase`: each known answer."""
+        return self._frame("gate_cases")
+
+    @cached_property
+    def assurance(self) -> pd.DataFrame:
+        """`Assurance`: the share of texts' gains that programs keep."""
+        return self._frame("assurance")
 
     @cached_property
     def failures(self) -> pd.DataFrame:

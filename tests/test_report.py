@@ -56,6 +56,7 @@ def _explanation(unit: str, explainer: str) -> dict[str, Any]:
         "prompt_tokens": 1200,
         "computed_tokens": 800,
         "generated_tokens": 30,
+        "candidate": 1,
     }
 
 
@@ -76,6 +77,9 @@ def _score(unit: str, explainer: str, simulator: str, metric: str) -> dict[str, 
         "n_nulls": 5,
         "label_mass": 0.97,
         "reason": REASON if is_undefined else "",
+        "p": 0.05,
+        "q": 0.05,
+        "null_values": [0.1, 0.15],
     }
 
 
@@ -100,6 +104,8 @@ def _summary(explainer: str, simulator: str, metric: str) -> dict[str, Any]:
         "n_failed": 0,
         "n_excess": 4 - n_undefined,
         "share_above_null": 1.0,
+        "p": 0.0005,
+        "n_found": 2,
     }
 
 

@@ -105,6 +105,78 @@ class Panel:
     note: str = ""
 
 
+CURVES_WIDTH, CURVES_HEIGHT = 760, 320  # of the rate-distortion chart's view box
+CURVES_RIGHT = 190  # its right margin, where the lines are named
+_LOWEST = -0.2  # explained variance below it is drawn at the edge: one bad unit would flatten the rest
+
+
+class Line(NamedTuple):
+    """A named line of points, or a single point."""
+
+    name: str
+    path: str  # SVG path; empty for a point
+    points: tuple[tuple[float, float], ...]
+    label: tuple[float, float]
+    colour: int  # number of a class in the style sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Lines over bits, on a logarithmic axis."""
+
+    lines: tuple[Line, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    zero_y: float
+
+
+def curves(
+    lines: Mapping[str, Sequence[tuple[float, float]]], points: Mapping[str, tuple[float, float]]
+) -> Curves | None:
+    """Named lines and single points of (bits, explained variance); None if there is nothing to draw."""
+    everything = [pair for line in lines.values() for pair in line] + list(points.values())
+    if not everything:
+        return None
+    low, high = (pick(math.log2(bits) for bits, _ in everything) for pick in (min, max))
+    high = high if high > low else low + 1
+    axis = score_range([max(value, _LOWEST) for _, value in everything])
+    end_x, end_y = CURVES_WIDTH - CURVES_RIGHT, CURVES_HEIGHT - BOTTOM
+
+    def place(bits: float, value: float) -> tuple[float, float]:
+        x = LEFT + (math.log2(bits) - low) / (high - low) * (end_x - LEFT)
+        return round(x, 1), axis.place(max(value, _LOWEST), end_y, TOP)
+
+    named = [(name, [place(*pair) for pair in line]) for name, line in lines.items()]
+    named += [(name, [place(*pair)]) for name, pair in points.items()]
+    drawn = [
+        Line(
+            name=name,
+            path="M" + " L".join(f"{x} {y}" for x, y in placed) if len(placed) > 1 else "",
+            points=tuple(placed),
+            label=(placed[-1][0] + 8, placed[-1][1]),
+            colour=number,
+        )
+        for number, (name, placed) in enumerate(named)
+    ]
+    bits = [2**k for k in range(math.ceil(low), math.floor(high) + 1)]
+    return Curves(
+        lines=tuple(_apart(drawn)),
+        x_ticks=tuple(Tick(place(b, 0.0)[0], wording.count(b)) for b in bits),
+        y_ticks=tuple(Tick(axis.place(v, end_y, TOP), wording.score(v)) for v in axis.ticks),
+        zero_y=axis.place(0.0, end_y, TOP),
+    )
+
+
+def _apart(lines: Sequence[Line]) -> list[Line]:
+    """The lines with their names moved down where they would cover each other."""
+    found: list[Line] = []
+    for line in sorted(lines, key=lambda line: line.label[1]):
+        x, y = line.label
+        taken = [other.label[1] for other in found if abs(other.label[0] - x) < 150]
+        found.append(line._replace(label=(x, max([y, *(t + 14 for t in taken if t + 14 > y)]))))
+    return sorted(found, key=lambda line: line.colour)
+
+
 def score_range(values: Sequence[float]) -> Range:
     """An axis from at most 0 to at least the largest finite value, ending on ticks."""
     finite = [value for value in values if math.isfinite(value)]

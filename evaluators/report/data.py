@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from scrutable.pipeline.records import (
+    Assurance,
+    Calibration,
     Cost,
     Excerpt,
     Explanation,
     Failure,
+    GateCase,
+    GateResult,
     Language,
     Passage,
+    RatePoint,
     Score,
     Simulation,
     Split,
@@ -51,6 +56,10 @@ class ReportData:
     scores: pd.DataFrame
     summary: pd.DataFrame
     failures: pd.DataFrame
+    gate: pd.DataFrame | None = None  # None is an empty table, here and below
+    gate_cases: pd.DataFrame | None = None
+    rates: pd.DataFrame | None = None
+    assurance: pd.DataFrame | None = None
 
 
 class Pairing(NamedTuple):
@@ -72,24 +81,7 @@ class Viewed(NamedTuple):
     is_shown: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Maps a simulator's own scale to the subject's raw units; NaN if it is not defined."""
-
-    slope: float
-    intercept: float
-
-    @property
-    def is_defined(self) -> bool:
-        """True if both coefficients are numbers."""
-        return math.isfinite(self.slope) and math.isfinite(self.intercept)
-
-    def raw(self, expected: float) -> float:
-        """`expected` in the subject's raw units."""
-        return self.slope * expected + self.intercept
-
-
-Flat = TypeVar("Flat", Unit, Score, Summary, Failure)
+Flat = TypeVar("Flat", Unit, Score, Summary, Failure, Calibration, GateResult, GateCase, RatePoint, Assurance)
 
 
 def number(cell: Any) -> float:
@@ -119,6 +111,26 @@ def read_summary(data: ReportData) -> tuple[Summary, ...]:
     return tuple(_flat(Summary, row) for row in _rows(data.summary))
 
 
+def read_gate(data: ReportData) -> tuple[GateResult, ...]:
+    """What the instrument did with known answers; empty if it was not tried."""
+    return tuple(_flat(GateResult, row) for row in _rows(data.gate))
+
+
+def read_gate_cases(data: ReportData) -> tuple[GateCase, ...]:
+    """Each known answer."""
+    return tuple(_flat(GateCase, row) for row in _rows(data.gate_cases))
+
+
+def read_rates(data: ReportData) -> tuple[RatePoint, ...]:
+    """Points of the rate-distortion curves."""
+    return tuple(_flat(RatePoint, row) for row in _rows(data.rates))
+
+
+def read_assurance(data: ReportData) -> tuple[Assurance, ...]:
+    """Shares of texts' gains that programs keep."""
+    return tuple(_flat(Assurance, row) for row in _rows(data.assurance))
+
+
 def read_failures(data: ReportData) -> tuple[Failure, ...]:
     """The failures in the run's order."""
     return tuple(_flat(Failure, row) for row in _rows(data.failures))
@@ -139,6 +151,7 @@ def read_explanations(data: ReportData) -> tuple[Explanation, ...]:
             is_cut=bool(row["is_cut"]),
             shown=tuple(str(excerpt) for excerpt in _listed(row["shown"])),
             cost=Cost(int(row["prompt_tokens"]), int(row["computed_tokens"]), int(row["generated_tokens"])),
+            candidate=int(row["candidate"]),
         )
         for row in _rows(data.explanations)
     )
@@ -197,10 +210,8 @@ def read_simulation_costs(data: ReportData) -> dict[Pairing, tuple[int, Cost]]:
 def read_calibrations(data: ReportData) -> dict[tuple[str, Pairing], Calibration]:
     """The calibration of each unit and pairing."""
     return {
-        (text(row["unit"]), Pairing(text(row["explainer"]), text(row["simulator"]))): Calibration(
-            number(row["slope"]), number(row["intercept"])
-        )
-        for row in _rows(data.calibrations)
+        (c.unit, Pairing(c.explainer, c.simulator)): c
+        for c in (_flat(Calibration, row) for row in _rows(data.calibrations))
     }
 
 
@@ -215,7 +226,9 @@ def read_pairings(data: ReportData) -> tuple[Pairing, ...]:
     return tuple(sorted(found, key=lambda pairing: languages.get(pairing.explainer) != "english"))
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
+    if frame is None:
+        return []
     return cast("list[dict[str, Any]]", frame.to_dict("records"))
 
 
@@ -231,5 +244,10 @@ def _flat(cls: type[Flat], row: Mapping[str, Any]) -> Flat:
 
 def _reader(annotation: str) -> Callable[[Any], Any]:
     """How a cell becomes a field; every annotation but a number's is some kind of text."""
-    readers: dict[str, Callable[[Any], Any]] = {"float": number, "int": int}
+    readers: dict[str, Callable[[Any], Any]] = {
+        "float": number,
+        "int": int,
+        "bool": bool,
+        "tuple[float, ...]": lambda cell: tuple(map(float, _listed(cell))),
+    }
     return readers.get(annotation, text)

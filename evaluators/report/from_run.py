@@ -6,9 +6,11 @@ from scrutable.evaluators.report.data import ReportData
 from scrutable.pipeline.run import Run
 
 NO_GATE = (
-    "No known-answer gate has been passed in this run: nothing shows that this simulator can tell a true "
-    "explanation from a false one. Read the excess over the null, not the value."
+    "No known-answer gate has been passed in this run: nothing shows that its simulators can tell a true "
+    "explanation from a false one. Read the excess over the null, not the value. `scrutable selftest` on this "
+    "run folder tries them."
 )
+_TESTED = ("prompted", "compiled", "program")  # kinds of simulators that have known answers
 
 
 def report_data(run: Run) -> ReportData:
@@ -17,7 +19,7 @@ def report_data(run: Run) -> ReportData:
         title=run.config.name,
         manifest=run.manifest,
         config=run.config.model_dump(mode="json"),
-        banner=NO_GATE,
+        banner=_banner(run),
         units=run.units,
         excerpts=run.excerpts,
         explanations=run.explanations,
@@ -26,4 +28,24 @@ def report_data(run: Run) -> ReportData:
         scores=run.scores,
         summary=run.summary,
         failures=run.failures,
+        gate=run.gate,
+        gate_cases=run.gate_cases,
+        rates=run.rates,
+        assurance=run.assurance,
     )
+
+
+def _banner(run: Run) -> str | None:
+    """Why the numbers are not results yet; None if every simulator that can be tried has passed."""
+    tried = {row.simulator: row for row in run.gate.itertuples() if not row.explainer}
+    wanted = [name for name, simulator in run.config.simulators.items() if simulator.kind in _TESTED]
+    if not tried:
+        return NO_GATE if wanted else None
+    complaints = [
+        f"{name}: {tried[name].reason}" if name in tried else f"{name} was not tried"
+        for name in wanted
+        if name not in tried or not tried[name].is_passed
+    ]
+    if not complaints:
+        return None
+    return "Not every simulator of this run has passed the known-answer gate. " + "; ".join(complaints) + "."

@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from scrutable.evaluators.report import charts, provenance, wording
+from scrutable.evaluators.report import charts, provenance, wording, worth
 from scrutable.evaluators.report.data import (
     Pairing,
     ReportData,
+    read_assurance,
     read_explanations,
     read_failures,
+    read_gate,
+    read_gate_cases,
     read_pairings,
+    read_rates,
     read_scores,
     read_simulation_costs,
     read_summary,
@@ -31,6 +35,10 @@ HEADLINE_METRIC = "correlation"
 METRICS = {
     "correlation": "Correlation, weighted to the population of tokens",
     "explained_variance": "Explained variance, weighted; calibrated on other documents; not clipped at 0",
+    "auprc": "Average precision of firing tokens, weighted; its chance level is the share that fires",
+    "gain_bits": "Gain, bits per token over the code that knows no explanation; calibrated on other documents",
+    "auroc": "AUROC of judges: detection, fuzzing and generation on the input side; chance is 0.5",
+    "accuracy": "Accuracy of judges: causal on the output side (chance 0.5); intruder reads no explanation",
     "top_and_random": "Top-and-random: half strongest, half random excerpts; to compare with the literature",
 }
 
@@ -62,7 +70,8 @@ class SummaryRow:
     null: str
     excess: Figure
     median: str
-    share: str
+    p: str
+    found: str
     n: str
 
 
@@ -131,6 +140,10 @@ class IndexPage:
     headline: tuple[HeadlineRow, ...]
     headline_ticks: tuple[charts.Tick, ...]
     metrics: tuple[tuple[str, tuple[SummaryRow, ...]], ...]
+    gate: tuple[worth.GateRow, ...]
+    gate_cases: tuple[worth.CaseRow, ...]
+    rates: charts.Curves | None
+    assurance: tuple[worth.AssuranceRow, ...]
     panels: tuple[Panels, ...]
     pairings: tuple[Pairing, ...]
     units: tuple[UnitRow, ...]
@@ -149,9 +162,12 @@ class IndexPage:
 def index_page(data: ReportData) -> IndexPage:
     """The index page of a run."""
     units, scores, summary = read_units(data), read_scores(data), read_summary(data)
-    explanations, failures, pairings = read_explanations(data), read_failures(data), read_pairings(data)
+    explanations, failures, everyone = read_explanations(data), read_failures(data), read_pairings(data)
+    summary = tuple(row for row in summary if not _is_further_candidate(row.explainer))
+    with_headline = {(s.explainer, s.simulator) for s in scores if s.metric == HEADLINE_METRIC}
+    pairings = tuple(p for p in everyone if p in with_headline and not _is_further_candidate(p.explainer))
     explained = _explained(explanations)
-    headline = [row for row in _ordered(summary, pairings) if row.metric == HEADLINE_METRIC]
+    headline = [row for row in _ordered(summary, everyone) if row.metric == HEADLINE_METRIC]
     axis = _headline_axis(headline)
     table, note = _unit_table(units, scores, explanations, pairings)
     known = {unit.id for unit in units}
@@ -163,7 +179,11 @@ def index_page(data: ReportData) -> IndexPage:
         n_units=wording.counted(len(units), "unit"),
         headline=tuple(_headline_row(row, axis, explained) for row in headline),
         headline_ticks=charts.strip_ticks(axis),
-        metrics=_metrics(_ordered(summary, pairings), explained),
+        metrics=_metrics(_ordered(summary, everyone), explained),
+        gate=worth.gate_rows(read_gate(data)),
+        gate_cases=worth.case_rows(read_gate_cases(data)),
+        rates=worth.rate_curves(read_rates(data), explanations, scores),
+        assurance=worth.assurance_rows(read_assurance(data)),
         panels=_panels(units, scores, pairings),
         pairings=pairings,
         units=table,
@@ -180,13 +200,19 @@ def index_page(data: ReportData) -> IndexPage:
     )
 
 
+def _is_further_candidate(explainer: str) -> bool:
+    """True for `llm.2`, `llm.3`, ...: the unit's own page lists them, the tables show the first and the best."""
+    return explainer.rpartition(".")[2].isdigit() and "." in explainer
+
+
 def _explained(explanations: Sequence[Explanation]) -> set[str]:
     """The explainers whose rows are no baselines: those that write English with a model.
 
     Where nobody names a model, as with imported explanations, all that write English.
     """
     english = {e.explainer for e in explanations if e.language == "english"}
-    return {e.explainer for e in explanations if e.explainer in english and e.model} or english
+    written = {e.explainer for e in explanations if e.explainer in english and e.model} or english
+    return written | {f"{explainer}.best" for explainer in written}
 
 
 def _subjects(data: ReportData) -> tuple[tuple[str, str], ...]:
@@ -260,9 +286,14 @@ def _summary_row(row: Summary, explained: set[str]) -> SummaryRow:
         null=wording.score(row.null),
         excess=_excess(row),
         median=wording.score(row.median),
-        share=wording.percent(row.share_above_null),
+        p=_p(row.p),
+        found=f"{row.n_found} of {row.n_defined}" if math.isfinite(row.p) else wording.NO_NUMBER,
         n=_n(row),
     )
+
+
+def _p(p: float) -> str:
+    return f"{p:.4f}" if math.isfinite(p) else wording.NO_NUMBER
 
 
 def _headline_scores(scores: Sequence[Score], pairing: Pairing) -> list[Score]:
@@ -341,7 +372,7 @@ def _unit_table(
     texts: dict[str, list[tuple[str, str, bool]]] = {}
     for explanation in explanations:
         is_prose = explanation.language == "english"
-        entry = (explanation.explainer, _fitted(explanation.text, length), is_prose)
+        entry = (explanation.author, _fitted(explanation.text, length), is_prose)
         texts.setdefault(explanation.unit, []).append(entry)
     rows = tuple(
         UnitRow(

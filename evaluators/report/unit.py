@@ -11,15 +11,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scrutable.evaluators.report import colour, wording
-from scrutable.evaluators.report.data import Calibration, Pairing, Viewed
+from scrutable.evaluators.report.data import Pairing, Viewed
 from scrutable.evaluators.report.visible import Run, readable, visible
 from scrutable.evaluators.report.wording import Figure
-from scrutable.pipeline.records import Excerpt, Explanation, Failure, Score, Simulation, Unit
+from scrutable.pipeline.records import (
+    Calibration,
+    Excerpt,
+    Explanation,
+    Failure,
+    Score,
+    Simulation,
+    Unit,
+)
 
 METRICS = {
     "correlation": "correlation",
     "explained_variance": "explained variance",
+    "auprc": "average precision",
+    "gain_bits": "gain, bits per token",
     "top_and_random": "top-and-random",
+    "auroc": "AUROC",
+    "accuracy": "accuracy",
 }
 
 TABLES_FOR_FIRST = 3  # held-out excerpts whose values are also given as a table
@@ -221,10 +233,10 @@ def _author(explanation: Explanation) -> str:
 def _explained(explanation: Explanation, material: Material) -> Explained:
     cost = explanation.cost
     order = list(METRICS)
-    scores = [score for score in material.scores if score.explainer == explanation.explainer]
+    scores = [score for score in material.scores if score.explainer == explanation.author]
     scores.sort(key=lambda s: (s.simulator, order.index(s.metric) if s.metric in METRICS else len(order)))
     return Explained(
-        explainer=explanation.explainer,
+        explainer=explanation.author,
         language=explanation.language,
         text=explanation.text,
         is_prose=explanation.language == "english",
@@ -369,7 +381,7 @@ class _Writer:
         origin = "top" if excerpt.is_top else f"sampled, weight {weight}"
         if excerpt.split != "explain":
             return (origin,)
-        readers = [e.explainer for e in self.material.explanations if excerpt.passage.id in e.shown]
+        readers = [e.author for e in self.material.explanations if excerpt.passage.id in e.shown]
         if not viewed.is_shown and not readers:
             return ("not shown", origin)
         return (f"shown to {', '.join(dict.fromkeys(readers)) or 'the explainer'}", origin)
