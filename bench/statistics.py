@@ -133,7 +133,9 @@ def main() -> None:
     loop = each * DRAWS * (N_NULLS + 1) * n_units
     print(f"{n_units:,} units, {N_NULLS + 1} explanations each, {DRAWS:,} draws, {len(METRICS)} metrics")
     print(f"reading the simulations          {reading:>10.1f} s")
-    print(f"reading and scoring them         {total:>10.1f} s; target at most {TARGET * n_units / 1000:.1f} s")
+    print(
+        f"reading and scoring them         {total:>10.1f} s; target at most {TARGET * n_units / 1000:.1f} s"
+    )
     print(f"numpy loop, correlation alone    {loop:>10.1f} s (from {LOOP_DRAWS} draws, same results to 1e-9)")
     print(f"ratio loop / all five metrics    {loop / total:>10.1f}")
 

@@ -17,7 +17,7 @@ _FEWEST = 2  # units; an interval over one unit says nothing
 def assure(
     scores: Sequence[Score], compiled: Mapping[str, str], *, draws: int = 2000, seed: int
 ) -> tuple[Assurance, ...]:
-    """v of every text that was compiled to programs, for each simulator that reads the text.
+    """V of every text that was compiled to programs, for each simulator that reads the text.
 
     v = Σ_u excess gain of the program / Σ_u excess gain of the text, both in bits per token: a ratio of
     sums, so that units without gain weigh nothing; never clipped, since clipping noise at 0 would

@@ -29,7 +29,7 @@ def adjust(scores: Sequence[Score]) -> list[Score]:
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """q values (N,) of p values (N,) in [0, 1]: the smallest false discovery rate at which each is found.
+    """Q values (N,) of p values (N,) in [0, 1]: the smallest false discovery rate at which each is found.
 
     NaN stays NaN, and counts among the N tests.
     """

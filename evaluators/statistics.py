@@ -248,20 +248,19 @@ def average_precision(curve: Curve, counts: Floats) -> Floats:
         counts: (B, D) as for `resample`.
     """
     found, asked = (
-        _resampled(np.moveaxis(sums, -2, -1).astype(np.float32), counts.astype(np.float32))
-        for sums in curve
+        _resampled(np.moveaxis(sums, -2, -1).astype(np.float32), counts.astype(np.float32)) for sums in curve
     )  # (..., K, B)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(asked > 0, found / asked, 0.0)
         area = found[..., 0, :] * precision[..., 0, :]
         area += np.einsum("...kb,...kb->...b", np.diff(found, axis=-2), precision[..., 1:, :])
-        result: Floats = (area / np.where(found[..., -1, :] > 0, found[..., -1, :], np.nan)).astype(np.float64)
+        result: Floats = (area / np.where(found[..., -1, :] > 0, found[..., -1, :], np.nan)).astype(
+            np.float64
+        )
     return result
 
 
-def weighted_means(
-    values: ArrayLike, weights: ArrayLike, documents: ArrayLike, counts: Floats
-) -> Floats:
+def weighted_means(values: ArrayLike, weights: ArrayLike, documents: ArrayLike, counts: Floats) -> Floats:
     """Weighted mean of values (N,) or (X, N) over resampled documents, (..., B); NaN where nothing was drawn."""
     v, w = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     by_document = np.zeros((len(w), counts.shape[1]))

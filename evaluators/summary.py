@@ -15,7 +15,6 @@ import numpy as np
 from scrutable.evaluators.statistics import Floats, generator, mean_interval
 from scrutable.pipeline.records import Failure, Metric, Score, Summary
 
-
 _FOUND = 0.05  # false discovery rate at which a unit counts as found
 
 
@@ -78,7 +77,7 @@ def _summary(scores: Sequence[Score], failures: Sequence[Failure], *, draws: int
 
 
 def _permutation_p(scores: Sequence[Score], *, draws: int, rng: np.random.Generator) -> float:
-    """p of the mean over units, by swapping each unit's explanation with its nulls at random.
+    """P of the mean over units, by swapping each unit's explanation with its nulls at random.
 
     If explanations say nothing of their units, the score of a unit's own one is exchangeable with those
     of its nulls. (1 + draws whose mean is at least as high) / (1 + draws). NaN if no unit has a null.

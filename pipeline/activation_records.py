@@ -175,7 +175,9 @@ class _Reader:
                 "unit names hold characters that no file name should; each such character is read as _"
             )
         if self._original.setdefault(safe, unit) != unit:
-            self._refuse(safe, "duplicate_unit", f"{where}: {unit} and {self._original[safe]} both become {safe}")
+            self._refuse(
+                safe, "duplicate_unit", f"{where}: {unit} and {self._original[safe]} both become {safe}"
+            )
         return safe
 
     def _row(self, unit: str, value: Mapping[str, Any], where: str) -> Row:
@@ -188,7 +190,9 @@ class _Reader:
             raise _Unusable("bad_weight", f"weight {weight!r} is no number >= 0")
         n_context = value.get("n_context", 0)
         if not isinstance(n_context, int) or not 0 <= n_context < len(tokens):
-            raise _Unusable("bad_context", f"n_context {n_context!r} leaves no token of {len(tokens)} to score")
+            raise _Unusable(
+                "bad_context", f"n_context {n_context!r} leaves no token of {len(tokens)} to score"
+            )
         split = value.get("split")
         if split is not None and split not in SPLITS:
             raise _Unusable("bad_split", f"no split {split!r} (allowed: {', '.join(SPLITS)})")
@@ -239,7 +243,9 @@ class _Reader:
 
     def _in_splits(self, unit: str, rows: Sequence[Row]) -> list[Row]:
         if not any(row.has_split for row in rows):
-            self._note("no splits given: documents are dealt to explain, calibrate and test by 40, 20 and 40 %")
+            self._note(
+                "no splits given: documents are dealt to explain, calibrate and test by 40, 20 and 40 %"
+            )
             return self._dealt(rows)
         kept, split_of = [], {}
         for row in rows:

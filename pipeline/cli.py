@@ -64,7 +64,9 @@ def run(
     runs: RunsFolder = Path("runs"),
     limit: Limit = None,
     dry_run: DryRun = False,
-    until: Annotated[str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")] = "score",
+    until: Annotated[
+        str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")
+    ] = "score",
 ) -> None:
     """Explain, simulate, score and report; the same command continues an interrupted run."""
     from scrutable.pipeline.config import load_config

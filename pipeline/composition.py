@@ -46,7 +46,6 @@ from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.importing import Given, Importer, read_given
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
-from scrutable.pipeline.puzzles import read_puzzles
 from scrutable.pipeline.protocols import (
     Ask,
     Evaluation,
@@ -60,6 +59,7 @@ from scrutable.pipeline.protocols import (
     Subject,
     Watch,
 )
+from scrutable.pipeline.puzzles import read_puzzles
 from scrutable.pipeline.records import Language, Unit
 from scrutable.pipeline.runner import Panel, Plan, Runner, Source, pairings
 from scrutable.pipeline.store import RunFolder
@@ -103,9 +103,7 @@ class Composition:
         self._models: dict[ModelConfig, LocatedModel] = beside._models if beside else {}
         self._backends: dict[tuple[str, str, str], TransformersBackend] = beside._backends if beside else {}
         self._subject: Subject | None = None
-        self._services = Services(
-            locate=self.locate, ask=self.ask, seed=config.seed, subject=self.subject
-        )
+        self._services = Services(locate=self.locate, ask=self.ask, seed=config.seed, subject=self.subject)
 
     def check(self) -> None:
         """Resolves every model and corpus, and checks prompts and labels, before anything is computed.
@@ -239,7 +237,10 @@ class Composition:
             facts |= {**self.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest
         elif isinstance(config, ProbeExplainer | ProbeSimulator):
-            facts |= {**self.locate(ModelConfig(model=config.model)).provenance, "note": "input embeddings alone"}
+            facts |= {
+                **self.locate(ModelConfig(model=config.model)).provenance,
+                "note": "input embeddings alone",
+            }
         return facts
 
 

@@ -526,7 +526,12 @@ def _describe(error: ValidationError, root: type[BaseModel]) -> str:
     return f"{where}: {first['msg']}{more}"
 
 
-_PLACE_OF_KIND = {"subject": 1, "explainers": 2, "simulators": 2, "judges": 2}  # in the location of a pydantic error
+_PLACE_OF_KIND = {
+    "subject": 1,
+    "explainers": 2,
+    "simulators": 2,
+    "judges": 2,
+}  # in the location of a pydantic error
 
 
 def _known_keys(root: type[BaseModel], section: Sequence[Any], kind: Any) -> list[str]:

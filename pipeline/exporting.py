@@ -23,11 +23,11 @@ def export_run(path: Path, to: Path, *, as_neuron_records: bool) -> list[Path]:
     folder.config()
     excerpts = folder.read_excerpts()
     if not excerpts:
-        raise RunFolderError(f"{path} has no excerpts yet: run it first, for example with `scrutable explain`")
+        raise RunFolderError(
+            f"{path} has no excerpts yet: run it first, for example with `scrutable explain`"
+        )
     units = [
-        unit
-        for unit in folder.read_records(Unit, folder.level / "units.parquet")
-        if unit.id in excerpts
+        unit for unit in folder.read_records(Unit, folder.level / "units.parquet") if unit.id in excerpts
     ]
     explanations = folder.read_records(Explanation, *folder.parts("explanations"))
     return _export(to, units, excerpts, explanations, as_neuron_records=as_neuron_records)
@@ -38,9 +38,7 @@ def export_puzzles(path: Path, to: Path, *, as_neuron_records: bool) -> list[Pat
     puzzles = read_puzzles(path)
     units = [puzzle.unit for puzzle in puzzles]
     excerpts = {puzzle.unit.id: puzzle.excerpts for puzzle in puzzles}
-    return _export(
-        to, units, excerpts, puzzle_explanations(puzzles), as_neuron_records=as_neuron_records
-    )
+    return _export(to, units, excerpts, puzzle_explanations(puzzles), as_neuron_records=as_neuron_records)
 
 
 def _export(

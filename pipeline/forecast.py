@@ -42,9 +42,7 @@ def forecast(
     """The stages of a run from the start, whatever the run folder already holds."""
     subject = parts.subject()
     with watch("corpus") as progress:
-        windows, _ = cut_corpus(
-            config.corpus, parts.corpus(), subject, progress, seed=config.seed
-        )
+        windows, _ = cut_corpus(config.corpus, parts.corpus(), subject, progress, seed=config.seed)
     units = select_units(subject.unit_ids(), config.units, seed=config.seed)
     with watch("sample") as progress:
         lines = _capture_lines(config, subject, windows, n_units=len(units))

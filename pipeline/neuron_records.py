@@ -45,7 +45,8 @@ def rows_of_neuron(
     weight = population / len(random) if population and random else 1.0
     top = record.get("most_positive_activation_records") or []
     rows = [
-        _row(unit, one, f"top-{rank}", _TOP_SPLITS[rank % 4], 1.0, is_top=True) for rank, one in enumerate(top)
+        _row(unit, one, f"top-{rank}", _TOP_SPLITS[rank % 4], 1.0, is_top=True)
+        for rank, one in enumerate(top)
     ]
     rows += [
         _row(unit, one, f"random-{n}", _RANDOM_SPLITS[n % 3], weight, is_top=False)

@@ -64,7 +64,9 @@ def selftest_config(
     with resources.as_file(resources.files("scrutable.configs") / "selftest.yaml") as default:
         config = load_config(path or default, overrides)
     if not isinstance(config, SelftestConfig):
-        raise ConfigError(f"{path}: its job is {config.job!r}; a self-test needs job: selftest, or a run folder")
+        raise ConfigError(
+            f"{path}: its job is {config.job!r}; a self-test needs job: selftest, or a run folder"
+        )
     if not simulators and not explainers:
         return config
     data = config.model_dump(mode="json")
@@ -84,7 +86,9 @@ def _sections(names: Sequence[str], kinds: Sequence[str], *, otherwise: str) -> 
         section = {"kind": name} if name in kinds else {"kind": otherwise, "model": model}
         if prompt:
             section["prompt"] = prompt
-        label = "".join(c if c.isalnum() or c in "_-" else "-" for c in "-".join(filter(None, (Path(model).name, prompt))))
+        label = "".join(
+            c if c.isalnum() or c in "_-" else "-" for c in "-".join(filter(None, (Path(model).name, prompt)))
+        )
         if label in sections:
             raise ConfigError(f"{name}: named twice")
         sections[label] = section

@@ -64,12 +64,18 @@ PROBLEMS = [
     ({"weight": "much"}, "bad_weight", "weight 'much'"),
     ({"n_context": 2}, "bad_context", "n_context 2 leaves no token of 2 to score"),
     ({"id": "e0"}, "duplicate_excerpt", "unit u has excerpt e0 at"),
-    ({"split": "calibrate", "document": "d0"}, "document_in_two_splits", "d0 of unit u is in calibrate and in test"),
+    (
+        {"split": "calibrate", "document": "d0"},
+        "document_in_two_splits",
+        "d0 of unit u is in calibrate and in test",
+    ),
     ({"split": None}, "bad_split", "no split, though other records of unit u have one"),
 ]
 
 
-@pytest.mark.parametrize(("change", "kind", "says"), PROBLEMS, ids=[p[1] + str(i) for i, p in enumerate(PROBLEMS)])
+@pytest.mark.parametrize(
+    ("change", "kind", "says"), PROBLEMS, ids=[p[1] + str(i) for i, p in enumerate(PROBLEMS)]
+)
 def test_a_bad_record_is_named_with_its_line_and_the_rest_is_used(
     tmp_path: Path, change: dict[str, Any], kind: str, says: str
 ) -> None:
@@ -105,7 +111,9 @@ def test_documents_are_dealt_to_splits_where_none_are_given_and_the_user_is_told
     assert [splits.count(s) for s in ("explain", "calibrate", "test")] == [4, 2, 4]
     assert any("no splits given" in note for note in found.notes)
     again = read(tmp_path, lines[::-1])
-    assert {e.document: e.split for e in again.excerpts["u"]} == {e.document: e.split for e in found.excerpts["u"]}
+    assert {e.document: e.split for e in again.excerpts["u"]} == {
+        e.document: e.split for e in found.excerpts["u"]
+    }
     assert [e.split for e in read(tmp_path, lines, seed=1).excerpts["u"]] != splits
     assert [e.split for e in read(tmp_path, lines[:1]).excerpts["u"]] == ["test"]
 

@@ -38,7 +38,9 @@ def test_it_is_a_ratio_of_sums_over_the_units_that_have_both() -> None:
 
 
 def test_a_program_may_be_worth_more_than_its_text_or_less_than_nothing() -> None:
-    more, less = (assure(scores([0.2, 0.3], gains), COMPILED, seed=0)[0] for gains in ([0.4, 0.6], [-0.1, -0.2]))
+    more, less = (
+        assure(scores([0.2, 0.3], gains), COMPILED, seed=0)[0] for gains in ([0.4, 0.6], [-0.1, -0.2])
+    )
     assert more.v == pytest.approx(2.0)
     assert less.v == pytest.approx(-0.6)
 

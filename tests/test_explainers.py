@@ -171,7 +171,9 @@ def test_a_planted_disjunction_is_found_up_to_how_it_is_put(rule: str) -> None:
     program = best_program(planted(rule), max_terms=4)
     assert program is not None
     for shown in planted(rule):
-        assert [level > 0 for level in levels(program, shown.passage.tokens)] == [a > 0 for a in shown.activations]
+        assert [level > 0 for level in levels(program, shown.passage.tokens)] == [
+            a > 0 for a in shown.activations
+        ]
 
 
 def test_a_program_has_no_more_terms_than_it_may() -> None:

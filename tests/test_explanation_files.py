@@ -61,7 +61,9 @@ def test_a_bad_line_is_named_and_the_rest_is_used(tmp_path: Path, line: Any, kin
 
 
 def test_nothing_usable_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no explanation can be used \(1 problems; first: .*unknown_unit|no rec"):
+    with pytest.raises(
+        ConfigError, match=r"no explanation can be used \(1 problems; first: .*unknown_unit|no rec"
+    ):
         read(tmp_path, {"unit": "w", "explanation": "x"})
     with pytest.raises(ConfigError, match="no readable file"):
         read_explanations(tmp_path / "nowhere", KNOWN)

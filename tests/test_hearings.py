@@ -35,7 +35,9 @@ BLIND = [(truth, 0.3) for truth, _ in RIGHT]
 
 
 @pytest.mark.parametrize(("own", "expected"), [(RIGHT, 1.0), (WRONG, 0.0), (BLIND, 0.5)])
-def test_auroc_is_the_share_of_pairs_in_the_right_order(own: list[tuple[bool, float]], expected: float) -> None:
+def test_auroc_is_the_share_of_pairs_in_the_right_order(
+    own: list[tuple[bool, float]], expected: float
+) -> None:
     found = score(own)
     assert (found.value, found.low, found.high) == (expected, expected, expected)
     assert (found.n_asked, found.n_answered, found.n_documents) == (9, 8, 4)
@@ -47,7 +49,9 @@ def test_auroc_agrees_with_counting_pairs(own: list[tuple[bool, float]]) -> None
     pairs = [(a, b) for t, a in own if t for s, b in own if not s]
     found = score(own)
     if pairs:
-        assert found.value == pytest.approx(np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs]))
+        assert found.value == pytest.approx(
+            np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs])
+        )
     else:
         assert math.isnan(found.value)
         assert found.reason == "questions of one class only were answered"

@@ -99,5 +99,7 @@ def test_average_precision_agrees_with_the_area_by_definition(seed: int, rate: f
 
 def test_average_precision_of_a_prediction_that_says_nothing_is_the_share_of_positives() -> None:
     positive = np.arange(100) % 4 == 0
-    curve = precision_recall(positive, np.zeros(100), np.ones(100), np.zeros(100, dtype=np.intp), n_documents=1)
+    curve = precision_recall(
+        positive, np.zeros(100), np.ones(100), np.zeros(100, dtype=np.intp), n_documents=1
+    )
     assert float(average_precision(curve, np.ones((1, 1)))[0]) == pytest.approx(0.25)

@@ -92,7 +92,9 @@ def fuzzing(says: Says) -> FuzzingJudge:
 
 
 @pytest.mark.parametrize("made", [detection, fuzzing])
-def test_a_judge_that_understands_the_explanation_tells_the_classes_apart(made: Callable[[Says], object]) -> None:
+def test_a_judge_that_understands_the_explanation_tells_the_classes_apart(
+    made: Callable[[Says], object],
+) -> None:
     found = verdicts(made(knows_colors).judge([job(TRUE, OTHER)]))  # type: ignore[attr-defined]
     assert auroc(found) == 1.0
     of_other = [v for v in found if v.explanation == "v/llm"]
@@ -138,7 +140,12 @@ def test_a_unit_without_a_class_is_a_named_failure_and_the_others_are_judged(
     silent = tuple(e for e in excerpts() if not e.max_activation)
     judged = made(knows_colors).judge([job(TRUE, of=silent), job(TRUE)])  # type: ignore[attr-defined]
     (failure,) = [a for a in judged if isinstance(a, Failure)]
-    assert (failure.unit, failure.stage, failure.kind, failure.part) == ("u", "judge", "too_few_excerpts", "j")
+    assert (failure.unit, failure.stage, failure.kind, failure.part) == (
+        "u",
+        "judge",
+        "too_few_excerpts",
+        "j",
+    )
     assert len(judged) == 13
 
 
@@ -161,7 +168,9 @@ def test_a_call_that_fails_is_a_failure_of_its_question() -> None:
 
 def test_the_questions_depend_on_the_seed_and_not_on_the_order_of_excerpts() -> None:
     def trials(seed: int, of: tuple[Excerpt, ...]) -> list[str]:
-        made = DetectionJudge("j", config.DetectionJudge(model="m", per_class=3), services(knows_colors, seed=seed))
+        made = DetectionJudge(
+            "j", config.DetectionJudge(model="m", per_class=3), services(knows_colors, seed=seed)
+        )
         return [v.trial for v in verdicts(made.judge([job(TRUE, of=of)]))]
 
     assert trials(0, excerpts()) == trials(0, excerpts()[::-1])
@@ -246,8 +255,13 @@ def test_a_unit_alone_and_a_subject_without_outputs_are_named_failures() -> None
 
 def test_texts_written_from_the_true_explanation_excite_the_unit_and_those_of_others_do_not() -> None:
     def write(prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
-        written = {"digits": "It was then so in 1902 or 1903.", "anything at all": "It was then so and so again."}
-        return [Completion(text=" " + written.get(asked(p)[0], "no such thing is here today")) for p in prompts]
+        written = {
+            "digits": "It was then so in 1902 or 1903.",
+            "anything at all": "It was then so and so again.",
+        }
+        return [
+            Completion(text=" " + written.get(asked(p)[0], "no such thing is here today")) for p in prompts
+        ]
 
     subject = PlantedSubject(["digit"])
     made = Services(

@@ -19,7 +19,9 @@ SCORE = Score("u0", "llm", "s", "simulation", "correlation", 0.5, 0, 1, 0, 0.5, 
 
 def test_a_worked_example() -> None:
     """Five tests: 5p/rank is .05, .1, .1, .0625, .6 and no q exceeds that of a larger p."""
-    assert benjamini_hochberg([0.01, 0.04, 0.06, 0.05, 0.6]) == pytest.approx([0.05, 0.075, 0.075, 0.075, 0.6])
+    assert benjamini_hochberg([0.01, 0.04, 0.06, 0.05, 0.6]) == pytest.approx(
+        [0.05, 0.075, 0.075, 0.075, 0.6]
+    )
 
 
 @given(PS)

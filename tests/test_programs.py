@@ -195,8 +195,11 @@ def test_a_regular_expression_takes_time_in_proportion_to_the_token() -> None:
 
 
 @given(
-    st.text() | st.lists(
-        st.sampled_from(["digit", "or", "not", "(", ")", '"a"', "word", ",", "3", ":", ";", "within", "class"])
+    st.text()
+    | st.lists(
+        st.sampled_from(
+            ["digit", "or", "not", "(", ")", '"a"', "word", ",", "3", ":", ";", "within", "class"]
+        )
     ).map(" ".join)
 )
 def test_any_text_is_a_program_or_a_parse_error_on_one_line(text: str) -> None:

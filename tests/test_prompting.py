@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -26,6 +27,7 @@ from scrutable.pipeline.records import Generate, Passage, Prompt, ReadLabels
 PROMPTS = Path(__file__).parent.parent / "prompts"
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in PROMPTS.glob("[!_]*.jinja"))
+SIMULATE = [name for name in NAMES if name.startswith("simulate")]
 
 YEARS = excerpt(
     [" On", " that", " day", ",", "\n", "in", " 18", "60", ",", " all", " was", " well", "."],
@@ -37,14 +39,19 @@ OTHER = excerpt([" Only", " 12", " of", " 40", " came", "\\", " back"], [0, 3, 0
 
 def prompt_of(name: str, passage: Passage = YEARS.passage) -> Prompt:
     made = template(name)
-    if made.labels:
-        return made.read_labels(explanation="numbers, for example of years", passage=passage)
     shown = (YEARS, OTHER)
-    return made.generate(
-        max_tokens=32,
-        excerpts=[highlighted(each, share=0.5) for each in shown],
-        tops=strongest_tokens(shown, share=0.5, count=4),
-    )
+    records: dict[str, Any] = {
+        "explanation": "numbers, for example of years",
+        "passage": passage,
+        "text": passage.text.strip(),
+        "texts": [e.passage.text.strip() for e in (YEARS, OTHER, YEARS)],
+        "pieces": highlighted(YEARS, share=0.5),
+        "lists": [["year", "century"], ["river", "lake"]],
+        "excerpts": [highlighted(each, share=0.5) for each in shown],
+        "tops": strongest_tokens(shown, share=0.5, count=4),
+        "classes": ["colour", "month"],
+    }
+    return made.read_labels(**records) if made.labels else made.generate(max_tokens=32, **records)
 
 
 def written_out(prompt: Prompt) -> str:
@@ -89,10 +96,17 @@ def test_the_front_matter_says_what_the_prompt_is_for_and_how_it_is_read(name: s
     assert set(facts) <= {"about", "chat", "stop", "cases", "labels"}
     assert facts["about"].endswith(".")
     assert "labels" in facts or "chat" in facts or "stop" in facts, "what ends the reply?"
-    assert (template(name).labels is not None) == name.startswith("simulate")
+    assert ("labels" in facts) != ("chat" in facts or "stop" in facts), "either text or labels"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if template(name).labels])
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(SIMULATE)))
+def test_a_judges_prompt_is_read_once_at_its_end(name: str) -> None:
+    prompt = prompt_of(name)
+    if isinstance(prompt.read, ReadLabels):
+        assert prompt.read.positions == (len(prompt.text),)
+
+
+@pytest.mark.parametrize("name", SIMULATE)
 def test_labels_are_read_once_for_each_token_after_the_context(name: str) -> None:
     prompt = prompt_of(name)
     assert isinstance(prompt.read, ReadLabels)
@@ -108,7 +122,9 @@ def test_a_missing_record_is_an_error_and_not_an_empty_string() -> None:
 
 
 def test_an_unknown_prompt_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="explain_chat, explain_completion, simulate_levels"):
+    with pytest.raises(
+        ConfigError, match="explain_chat, explain_completion, fuzz, generate, intruder, simulate_levels"
+    ):
         template("explain_chta")
 
 
@@ -153,7 +169,7 @@ def test_two_tokens_that_differ_look_different(one: str, other: str) -> None:
     assert (visible(one) == visible(other)) == (one == other)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if template(name).labels])
+@pytest.mark.parametrize("name", SIMULATE)
 @given(token=st.lists(st.text() | BREAKS).map("".join))
 def test_no_token_changes_how_often_labels_are_read_or_what_is_shared(name: str, token: str) -> None:
     hostile, harmless = (prompt_of(name, Passage("p", (" a", t, " b"), 1)) for t in (token, "x"))

@@ -67,7 +67,13 @@ def test_every_table_can_be_read_as_a_frame_with_its_columns(with_models: Finish
     explained = run.explanations
     n_failed = len(run.failures.query("stage == 'explain'"))
     assert len(explained) + n_failed == 4 * len(run.config.explainers)
-    assert set(run.scores["metric"]) == {"correlation", "explained_variance", "top_and_random"}
+    assert set(run.scores["metric"]) == {
+        "correlation",
+        "explained_variance",
+        "auprc",
+        "gain_bits",
+        "top_and_random",
+    }
     prompts = explained.query("explainer == 'llm'")
     assert (prompts["prompt"].str.len() > 500).all()
     assert (prompts["generated_tokens"] <= 8).all()

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrutable.evaluators.evidence import evidence_of
 from scrutable.evaluators.scorers import SCORERS
 from scrutable.evaluators.scorers.simulation import METRICS
 from scrutable.evaluators.scorers.simulation import calibration as calibration_of
 from scrutable.evaluators.scorers.simulation import simulation as scores_of
-from scrutable.evaluators.evidence import evidence_of
 from scrutable.pipeline.protocols import Evidence, Scorer
 from scrutable.pipeline.records import Calibration, Excerpt, Passage, Score, Simulation, Split
 
@@ -289,7 +289,9 @@ def test_a_failed_call_of_a_null_leaves_the_own_score_as_it_is() -> None:
     before, after = scores(of), scores(without(of, OTHER, HELD_OUT[:5]))
     for metric, score in after.items():
         was = before[metric]  # but for the rounding of a matrix product of another size
-        assert (score.value, score.low, score.high) == pytest.approx((was.value, was.low, was.high), rel=1e-12)
+        assert (score.value, score.low, score.high) == pytest.approx(
+            (was.value, was.low, was.high), rel=1e-12
+        )
         assert score.n_answered == 20
         assert score.null != before[metric].null
 
@@ -327,7 +329,10 @@ def silent(excerpts: Sequence[Excerpt]) -> tuple[Excerpt, ...]:
             evidence(own=perfect, held_out=tuple(replace(e, is_top=False) for e in HELD_OUT)),
             ("", "", "", "", "no top excerpt answered"),
         ),
-        (without(evidence(own=perfect), OWN, CALIBRATE), ("", "no calibrate simulation answered", "", UNFITTED, "")),
+        (
+            without(evidence(own=perfect), OWN, CALIBRATE),
+            ("", "no calibrate simulation answered", "", UNFITTED, ""),
+        ),
         (
             evidence(
                 own=perfect,
@@ -417,7 +422,10 @@ def altered(of: World, **changes: object) -> World:
     ("changes", "message"),
     [
         ({"expected": (1.0,) * 11}, f"calibrate-00 from explanation {OWN} has 11 values for 12"),
-        ({"expected": (math.nan,) * 12}, "calibrate-00 or a simulation of it holds values that are not finite"),
+        (
+            {"expected": (math.nan,) * 12},
+            "calibrate-00 or a simulation of it holds values that are not finite",
+        ),
         ({"excerpt": "nowhere"}, "no such calibrate or held-out excerpt"),
         ({"excerpt": "calibrate-01"}, "twice"),
         ({"unit": "L1.N2.pos"}, "for L1.N2.pos, expected scripted for L1.N1.pos"),

@@ -127,9 +127,7 @@ def known_answers(
     )
 
 
-def firing(
-    units: Sequence[PlantedUnit], windows: Windows, chosen: NDArray[np.intp]
-) -> NDArray[np.bool_]:
+def firing(units: Sequence[PlantedUnit], windows: Windows, chosen: NDArray[np.intp]) -> NDArray[np.bool_]:
     """(U, W) whether each unit fires on a scored token of each chosen window."""
     fires = np.zeros((len(units), len(chosen)), dtype=np.bool_)
     for column, window in enumerate(chosen):
@@ -168,7 +166,11 @@ class Trial:
         for answer in written:
             if isinstance(answer, Explanation):
                 by_unit.setdefault(answer.unit, answer)
-        why = {answer.unit: f"{answer.kind}: {answer.detail}" for answer in written if isinstance(answer, Failure)}
+        why = {
+            answer.unit: f"{answer.kind}: {answer.detail}"
+            for answer in written
+            if isinstance(answer, Failure)
+        }
         simulated = self._on_pool(list(by_unit.values()))
         truth = {case.unit: case.value for case in self._planted()}
         found = []

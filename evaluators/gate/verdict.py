@@ -96,7 +96,9 @@ def _puzzles(cases: Sequence[GateCase]) -> list[list[float]]:
 
     An undefined score beats nothing and ties with an undefined one.
     """
-    truths = {case.unit: _rankable(case) for case in cases if case.kind == "puzzle" and case.explainer == TRUTH}
+    truths = {
+        case.unit: _rankable(case) for case in cases if case.kind == "puzzle" and case.explainer == TRUTH
+    }
     wins: dict[str, list[float]] = {unit: [] for unit in truths}
     for case in cases:
         if case.kind == "puzzle" and case.explainer != TRUTH:
@@ -141,7 +143,17 @@ def _explained(base: GateResult, cases: Sequence[GateCase]) -> Iterator[GateResu
 
 def table(found: Sequence[GateResult]) -> str:
     """The results as aligned text, one simulator or explainer a line."""
-    head = ("simulator", "explainer", "power", "size", "true > false", "first", "ceiling r", "recovery", "gate")
+    head = (
+        "simulator",
+        "explainer",
+        "power",
+        "size",
+        "true > false",
+        "first",
+        "ceiling r",
+        "recovery",
+        "gate",
+    )
     rows = [head, *(_row(result) for result in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

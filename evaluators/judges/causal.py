@@ -80,9 +80,7 @@ class CausalJudge:
             return Failure(job.unit, "judge", "no_outputs", str(error), self.name)
         return most_moved(effects, n=_POOL * self._config.words)
 
-    def _pairs(
-        self, job: Examination, moved: Mapping[str, Moved]
-    ) -> Iterator[tuple[Question, Question]]:
+    def _pairs(self, job: Examination, moved: Mapping[str, Moved]) -> Iterator[tuple[Question, Question]]:
         """Each question in both orders; the right list comes first in the first of the two."""
         ring = sorted(moved)
         other = ring[(ring.index(job.unit) + 1) % len(ring)]
@@ -108,9 +106,7 @@ class CausalJudge:
         """The words of the unit and of the other; steering and ablation take turns."""
         rng = generator(self._services.seed, "causal", unit, str(trial))
         pools = [moved.suppressed if trial % 2 else moved.promoted for moved in (own, other)]
-        return [
-            [pool[i] for i in sorted(rng.permutation(len(pool))[: self._config.words])] for pool in pools
-        ]
+        return [[pool[i] for i in sorted(rng.permutation(len(pool))[: self._config.words])] for pool in pools]
 
     def _verdict(
         self, first: Question, one: Answer | Failure, second: Question, two: Answer | Failure
@@ -120,7 +116,9 @@ class CausalJudge:
                 return answer
         assert isinstance(one, Answer)
         assert isinstance(two, Answer)
-        margin = (one.probabilities[0] - one.probabilities[1] + two.probabilities[1] - two.probabilities[0]) / 2
+        margin = (
+            one.probabilities[0] - one.probabilities[1] + two.probabilities[1] - two.probabilities[0]
+        ) / 2
         both = Answer((), (one.label_mass + two.label_mass) / 2, sum((one.cost, two.cost), start=Cost()))
         return verdict(first, both, judge=self.name, value=margin)
 

@@ -28,7 +28,9 @@ class DetectionJudge:
     def judge(self, jobs: Sequence[Examination]) -> list[Verdict | Failure]:
         """One verdict for each excerpt and explanation; a Failure for a unit with no excerpt of a class."""
         asked = [self._questions(job) for job in jobs]
-        questions = [question for of_unit in asked if not isinstance(of_unit, Failure) for question in of_unit]
+        questions = [
+            question for of_unit in asked if not isinstance(of_unit, Failure) for question in of_unit
+        ]
         found: list[Verdict | Failure] = [one for one in asked if isinstance(one, Failure)]
         read = answers(self._ask, questions, judge=self.name)
         for question, answer in zip(questions, read, strict=True):

@@ -142,9 +142,7 @@ def _metrics(
     }
 
 
-def _calibrated(
-    evidence: Evidence, simulated: Sequence[Simulated], batch: Batch
-) -> tuple[Affine, Floats]:
+def _calibrated(evidence: Evidence, simulated: Sequence[Simulated], batch: Batch) -> tuple[Affine, Floats]:
     """What the calibrate split fits: affine maps (X,), and the bits saved on held-out tokens (X, N).
 
     Each explanation is fitted on the calibrate excerpts that it was simulated on; NaN where there are none.
@@ -153,9 +151,7 @@ def _calibrated(
     saved = np.full(batch.predicted.shape, np.nan)
     numbers = {name: i for i, name in enumerate(sorted({e.document for e in evidence.calibrate}))}
     for places, calibrate in batches(evidence.calibrate, simulated):
-        slope[places], intercept[places] = fit_affine(
-            calibrate.true, calibrate.predicted, calibrate.weights
-        )
+        slope[places], intercept[places] = fit_affine(calibrate.true, calibrate.predicted, calibrate.weights)
         reading = information.read(calibrate, calibrate.documents(numbers), len(numbers))
         if reading is not None:
             saved[places] = information.gains(reading, batch.true, batch.predicted[places])
@@ -168,9 +164,7 @@ def _threshold(evidence: Evidence) -> float:
     return FIRES * max((e.max_activation for e in excerpts), default=0.0)
 
 
-def _score(
-    evidence: Evidence, metric: Metric, values: Floats, answered: tuple[Excerpt, ...]
-) -> Score:
+def _score(evidence: Evidence, metric: Metric, values: Floats, answered: tuple[Excerpt, ...]) -> Score:
     own = values[0] if evidence.own else np.full(values.shape[1], np.nan)
     nulls = values[1:] if evidence.own else values
     defined = nulls[~np.isnan(nulls[:, 0])]
