@@ -68,4 +68,4 @@ def _on_calibrate(excerpts: Sequence[Excerpt], simulated: Sequence[Simulated]) -
         one = np.zeros(len(batch.true), dtype=np.intp)
         rho = correlation(moments(batch.true, batch.predicted, batch.weights, one, n_documents=1))[:, 0]
         found[places] = np.where(np.isnan(rho), -np.inf, rho)
-    return found.tolist()
+    return [float(value) for value in found]

@@ -54,7 +54,7 @@ def evidence_of(
     held_out: Sequence[Excerpt],
     simulations: Iterable[Simulation],
 ) -> Evidence:
-    """The evidence in simulations of one unit: its own explanation is `unit/author`, all others are nulls.
+    """Simulations of one unit, of which `unit/author` is its own explanation and all others are nulls.
 
     Raises ValueError for a simulation of another unit or simulator, and as `columns` does.
     """
@@ -62,8 +62,8 @@ def evidence_of(
     for simulated in kept:
         if (simulated.unit, simulated.simulator) != (unit, simulator):
             raise ValueError(
-                f"simulation of excerpt {simulated.excerpt} is by {simulated.simulator} for {simulated.unit}, "
-                f"expected {simulator} for {unit}"
+                f"simulation of excerpt {simulated.excerpt} is by {simulated.simulator} for "
+                f"{simulated.unit}, expected {simulator} for {unit}"
             )
     by_explanation = columns(kept)
     own = by_explanation.pop(f"{unit}/{author}", None)

@@ -108,7 +108,8 @@ def _counts(
     n_bins = len(cuts) + 1
     bins = np.searchsorted(cuts, predicted, side="left")
     cells = (documents * n_bins + bins) * N_LEVELS + levels
-    return np.bincount(cells, w, minlength=n_documents * n_bins * N_LEVELS).reshape(-1, n_bins, N_LEVELS)
+    sums: Floats = np.bincount(cells, w, minlength=n_documents * n_bins * N_LEVELS).astype(np.float64)
+    return sums.reshape(-1, n_bins, N_LEVELS)
 
 
 def _ordered(total: Floats) -> NDArray[np.bool_]:
@@ -145,4 +146,5 @@ def _code(counts: Floats, strength: float, marginal: Floats) -> Floats:
     if np.isinf(strength):
         return np.broadcast_to(marginal, counts.shape)
     counts = np.maximum(counts, 0.0)  # a difference of sums may come out a little below zero
-    return (counts + strength * marginal) / (counts.sum(axis=-1, keepdims=True) + strength)
+    shrunk: Floats = (counts + strength * marginal) / (counts.sum(axis=-1, keepdims=True) + strength)
+    return shrunk

@@ -261,7 +261,7 @@ def average_precision(curve: Curve, counts: Floats) -> Floats:
 
 
 def weighted_means(values: ArrayLike, weights: ArrayLike, documents: ArrayLike, counts: Floats) -> Floats:
-    """Weighted mean of values (N,) or (X, N) over resampled documents, (..., B); NaN where nothing was drawn."""
+    """Weighted mean of values (N,) or (X, N) over resampled documents, (..., B); NaN where none was drawn."""
     v, w = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     by_document = np.zeros((len(w), counts.shape[1]))
     by_document[np.arange(len(w)), np.asarray(documents, dtype=np.intp)] = w

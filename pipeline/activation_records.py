@@ -247,7 +247,8 @@ class _Reader:
                 "no splits given: documents are dealt to explain, calibrate and test by 40, 20 and 40 %"
             )
             return self._dealt(rows)
-        kept, split_of = [], {}
+        kept: list[Row] = []
+        split_of: dict[str, Split] = {}
         for row in rows:
             excerpt = row.excerpt
             if not row.has_split:
@@ -264,7 +265,7 @@ class _Reader:
         return kept
 
     def _dealt(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows with a split for each document: in the order of a seeded hash of its id, 40, 20 and 40 %."""
+        """The rows with a split for each document, dealt 40, 20 and 40 % by a seeded hash of its id."""
         documents = sorted(
             {row.excerpt.document for row in rows},
             key=lambda name: hashlib.sha256(f"{self._seed}/{name}".encode()).digest(),

@@ -301,7 +301,8 @@ def _print_summary(folder: RunFolder) -> None:
         interval = f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
         say_result(
             f"{f'{row.explainer} + {row.simulator}':<28}{row.metric:<20}{row.value:>8.3f}{row.null:>8.3f}"
-            f"{row.excess:>+8.3f}  {interval}  {row.p:>7.4f}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
+            f"{row.excess:>+8.3f}  {interval}  {row.p:>7.4f}  {row.n_found:>5}  "
+            f"{row.n_defined} of {row.n_units}"
         )
 
 

@@ -247,8 +247,11 @@ class Composition:
 class _Nothing:
     """The source of a job that has no units of its own."""
 
-    units: list[Unit] = []
     is_collected = True
+
+    @property
+    def units(self) -> list[Unit]:
+        return []
 
     def stages(self) -> dict[str, Callable[[], None]]:
         return {}

@@ -419,7 +419,13 @@ class RunConfig(JobConfig):
             return None
         units = self.units.model_copy(update={"sample": self.random_subject, "ids": ()})
         subject = self.subject.model_copy(update={"weights": "random"})
-        change = {"subject": subject, "units": units, "random_subject": 0, "gate": None, "judges": {}}
+        change: dict[str, Any] = {
+            "subject": subject,
+            "units": units,
+            "random_subject": 0,
+            "gate": None,
+            "judges": {},
+        }
         return self.model_copy(update=change)
 
 

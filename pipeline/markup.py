@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import dropwhile, groupby
 from typing import NamedTuple
 
 from scrutable.pipeline.records import Excerpt
@@ -31,10 +31,10 @@ def highlighted(excerpt: Excerpt, *, share: float) -> tuple[Piece, ...]:
         bare = text.strip() or text
         before, bare, after = text.partition(bare) if is_marked and text else (text, "", "")
         pieces += Piece(before, False), Piece(bare, True), Piece(after, False)
-    pieces = [piece for piece in pieces if piece.text]
-    if pieces and not pieces[0].is_marked:
-        pieces[0] = Piece(pieces[0].text.lstrip(), False)
-    return tuple(piece for piece in pieces if piece.text)
+    shown = list(dropwhile(lambda p: not p.is_marked and p.text.isspace(), filter(lambda p: p.text, pieces)))
+    if shown and not shown[0].is_marked:
+        shown[0] = Piece(shown[0].text.lstrip(), False)
+    return tuple(shown)
 
 
 def strongest_tokens(excerpts: Sequence[Excerpt], *, share: float, count: int) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def test_the_null_is_the_best_of_as_many_as_there_are_candidates() -> None:
 
 
 def test_best_of_k_among_explanations_that_say_nothing_is_called_no_more_often_than_it_should() -> None:
-    """p <= 0.25 must come up in a quarter of 200 units; best of 4 against single nulls does so in far more."""
+    """p <= 0.25 must come up in a quarter of 200 units; best of 4 against single nulls does far oftener."""
     fair = unfair = 0
     for seed in range(200):
         of = candidates(seed, k=4, n_nulls=12)

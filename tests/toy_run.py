@@ -40,7 +40,8 @@ WORDS = (
 _ZYGOTE = """
 import json, os, signal, sys
 import torch, transformers, pandas, pyarrow.parquet  # once for all commands; none has run anything yet
-import scrutable.pipeline.composition, scrutable.pipeline.collecting as collecting, scrutable.evaluators.report
+import scrutable.pipeline.composition, scrutable.evaluators.report
+import scrutable.pipeline.collecting as collecting
 from scrutable.pipeline.backends import transformers as _
 from scrutable.pipeline.subjects import neuron, planted
 from scrutable.pipeline.cli import main

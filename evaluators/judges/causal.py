@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scrutable.evaluators.asking import Answer, Question, answers, verdict
 from scrutable.evaluators.firing import classes
@@ -35,7 +36,7 @@ class Moved(NamedTuple):
 
 
 class CausalJudge:
-    """Asks which of two lists of words belongs to an explanation; value is P(right) - P(wrong), in [-1, 1]."""
+    """Asks which of two lists of words belongs to an explanation; P(right) - P(wrong), in [-1, 1]."""
 
     metric: Metric = "accuracy"
     reads_explanations = True
@@ -48,7 +49,7 @@ class CausalJudge:
         self._template = template(config.prompt)
 
     def judge(self, jobs: Sequence[Examination]) -> list[Verdict | Failure]:
-        """`trials` verdicts for each job and explanation; the matched unit is the next of the jobs in a ring."""
+        """`trials` verdicts for each job and explanation; the matched unit is the next job in a ring."""
         found: list[Verdict | Failure] = []
         moved: dict[str, Moved] = {}
         for job in jobs:
@@ -63,8 +64,8 @@ class CausalJudge:
             found.append(Failure(next(iter(moved)), "judge", "no_matched_unit", detail, self.name))
         flat = [question for pair in asked for question in pair]
         read = iter(answers(self._ask, flat, judge=self.name))
-        for first, second in asked:
-            found.append(self._verdict(first, next(read), second, next(read)))
+        for question, _ in asked:
+            found.append(self._verdict(question, next(read), next(read)))
         return found
 
     def _moved(self, job: Examination) -> Moved | Failure:
@@ -108,9 +109,7 @@ class CausalJudge:
         pools = [moved.suppressed if trial % 2 else moved.promoted for moved in (own, other)]
         return [[pool[i] for i in sorted(rng.permutation(len(pool))[: self._config.words])] for pool in pools]
 
-    def _verdict(
-        self, first: Question, one: Answer | Failure, second: Question, two: Answer | Failure
-    ) -> Verdict | Failure:
+    def _verdict(self, question: Question, one: Answer | Failure, two: Answer | Failure) -> Verdict | Failure:
         for answer in (one, two):
             if isinstance(answer, Failure):
                 return answer
@@ -120,18 +119,18 @@ class CausalJudge:
             one.probabilities[0] - one.probabilities[1] + two.probabilities[1] - two.probabilities[0]
         ) / 2
         both = Answer((), (one.label_mass + two.label_mass) / 2, sum((one.cost, two.cost), start=Cost()))
-        return verdict(first, both, judge=self.name, value=margin)
+        return verdict(question, both, judge=self.name, value=margin)
 
 
 def most_moved(effects: Effects, *, n: int) -> Moved:
-    """The n words that steering raises most, and the n that ablation lowers most; each word once, any case."""
+    """The n words that steering raises most, the n that ablation lowers most; each once, in any case."""
     return Moved(
         promoted=tuple(_words(effects.words, -effects.steered, n)),
         suppressed=tuple(_words(effects.words, effects.ablated, n)),
     )
 
 
-def _words(words: Sequence[str], keys: Sequence[float], n: int) -> Iterator[str]:
+def _words(words: Sequence[str], keys: NDArray[np.float32], n: int) -> Iterator[str]:
     seen: set[str] = set()
     for place in np.argsort(keys, kind="stable"):
         word = words[place].strip()

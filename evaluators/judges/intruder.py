@@ -1,6 +1,6 @@
 """Intruder: can the excerpt on which a unit is silent be told from those on which it fires?
 
-No explanation is read: how interpretable the unit is at all, whatever is written about it (Paulo et al. 2025).
+No explanation is read: it asks how interpretable the unit is at all (Paulo et al. 2025).
 """
 
 from __future__ import annotations

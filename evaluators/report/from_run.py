@@ -6,9 +6,9 @@ from scrutable.evaluators.report.data import ReportData
 from scrutable.pipeline.run import Run
 
 NO_GATE = (
-    "No known-answer gate has been passed in this run: nothing shows that its simulators can tell a true "
-    "explanation from a false one. Read the excess over the null, not the value. `scrutable selftest` on this "
-    "run folder tries them."
+    "No known-answer gate has been passed in this run: nothing shows that its simulators can tell "
+    "a true explanation from a false one. Read the excess over the null, not the value. "
+    "`scrutable selftest` on this run folder tries them."
 )
 _TESTED = ("prompted", "compiled", "program")  # kinds of simulators that have known answers
 

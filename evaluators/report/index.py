@@ -36,9 +36,9 @@ METRICS = {
     "correlation": "Correlation, weighted to the population of tokens",
     "explained_variance": "Explained variance, weighted; calibrated on other documents; not clipped at 0",
     "auprc": "Average precision of firing tokens, weighted; its chance level is the share that fires",
-    "gain_bits": "Gain, bits per token over the code that knows no explanation; calibrated on other documents",
+    "gain_bits": "Gain, bits a token over the code that knows no explanation; calibrated on other documents",
     "auroc": "AUROC of judges: detection, fuzzing and generation on the input side; chance is 0.5",
-    "accuracy": "Accuracy of judges: causal on the output side (chance 0.5); intruder reads no explanation",
+    "accuracy": "Accuracy of judges: causal on the output side (chance 0.5); intruder reads no text",
     "top_and_random": "Top-and-random: half strongest, half random excerpts; to compare with the literature",
 }
 
@@ -201,7 +201,7 @@ def index_page(data: ReportData) -> IndexPage:
 
 
 def _is_further_candidate(explainer: str) -> bool:
-    """True for `llm.2`, `llm.3`, ...: the unit's own page lists them, the tables show the first and the best."""
+    """True for `llm.2`, `llm.3`, ...: a unit's own page lists them, the tables show the best alone."""
     return explainer.rpartition(".")[2].isdigit() and "." in explainer
 
 

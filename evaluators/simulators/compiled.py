@@ -32,7 +32,7 @@ class CompiledSimulator:
     def simulate(self, jobs: Sequence[SimulationJob]) -> list[Simulation | Failure]:
         """One simulation for each passage of each job; a Failure for each if no program can be read.
 
-        A text is compiled once in a call, and what it cost is counted with the first passage of its first job.
+        A text is compiled once in a call; its cost is counted with the first passage of its first job.
         """
         compiled = self._compile(_texts(jobs))
         first = {job.explanation.text: number for number, job in reversed(list(enumerate(jobs)))}

@@ -177,7 +177,8 @@ class NeuronSubject:
         """What the unit does to the next token: see `protocols.Effects`."""
         at = parse_unit(unit)
         sign = 1.0 if at.sign == "pos" else -1.0
-        steered, ablated = [], []
+        steered: list[torch.Tensor] = []
+        ablated: list[torch.Tensor] = []
         for text in texts:
             inputs = self._inputs(self.tokenize([text])[0].ids)
             clean = self._next_token(inputs)
@@ -204,7 +205,7 @@ class NeuronSubject:
 
     def _next_token(self, inputs: torch.Tensor) -> torch.Tensor:
         """(T, V) log-probabilities after each token of the text, in float32."""
-        logits = self._causal(input_ids=inputs, use_cache=False).logits[0, len(self._lead) :]
+        logits: torch.Tensor = self._causal(input_ids=inputs, use_cache=False).logits[0, len(self._lead) :]
         return logits.float().log_softmax(-1)
 
     @torch.inference_mode()

@@ -70,15 +70,15 @@ class PlantedSubject:
         """(window, (T, U) activations of `units`) for each wanted window, in order."""
         columns = [self.unit_ids().index(unit) for unit in units]
         for window in wanted:
-            yield window, self.levels(windows.pieces(window))[:, columns].astype(np.float32) / TOP_LEVEL
+            yield window, self._activations(windows.pieces(window), columns)
 
     def activations(self, texts: Sequence[str], units: Sequence[str]) -> list[NDArray[np.float32]]:
         """(T, U) activations of `units` on each text, in [0, 1]."""
         columns = [self.unit_ids().index(unit) for unit in units]
-        return [
-            self.levels(tokens.pieces)[:, columns].astype(np.float32) / TOP_LEVEL
-            for tokens in self.tokenize(texts)
-        ]
+        return [self._activations(tokens.pieces, columns) for tokens in self.tokenize(texts)]
+
+    def _activations(self, pieces: Sequence[str], columns: Sequence[int]) -> NDArray[np.float32]:
+        return (self.levels(pieces)[:, columns] / TOP_LEVEL).astype(np.float32)
 
     def effects(self, unit: str, texts: Sequence[str], *, level: float) -> Effects:
         """Raises CapabilityError: a rule predicts no tokens."""
