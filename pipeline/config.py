@@ -363,10 +363,10 @@ class GateConfig(Section):
     max_document_tokens: PositiveInt = 4_000
     window: PositiveInt = 32
     skip: Annotated[int, Field(ge=0)] = 4
-    test_windows: PositiveInt = 150  # of the pool that all units share, about
-    calibrate_windows: PositiveInt = 50
+    test_windows: PositiveInt = 150  # of the sample that all units share, about
     placebos: PositiveInt = 40
     puzzles: bool = True
+    attacked: Annotated[int, Field(ge=0)] = 20  # planted units on which each scripted attack is tried
 
 
 class JobConfig(Section):

@@ -19,6 +19,8 @@ from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import (
     Assurance,
+    AttackCase,
+    AttackResult,
     Calibration,
     CallFailure,
     Completion,
@@ -380,6 +382,8 @@ class Gate(NamedTuple):
 
     cases: tuple[GateCase, ...]
     results: tuple[GateResult, ...]
+    attack_cases: tuple[AttackCase, ...]
+    attacks: tuple[AttackResult, ...]
     notes: tuple[str, ...]  # lines for the person at the terminal
     table: str  # the results as the command prints them
 

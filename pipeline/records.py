@@ -369,6 +369,45 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class AttackCase:
+    """A false explanation that was written to be scored as a true one, of a unit whose truth was called."""
+
+    simulator: str
+    explainer: str  # whose exemplars were poisoned; empty for an explanation that the attack wrote itself
+    attack: str
+    unit: str
+    text: str
+    usual_truth: float  # top-and-random correlation, as the literature scores, of the true explanation
+    usual: float  # and of this one
+    truth: float  # correlation on test excerpts, weighted to the population, of the true explanation
+    value: float  # and of this one
+    p: float  # rank among nulls; NaN where there is no value
+    table: float  # correlation of the token table of the exemplars
+    succeeds_before: bool  # keeps half of the usual score of the truth
+    succeeds_after: bool  # keeps half of the score of the truth, and is called
+    is_beyond_table: bool  # and scores above the table
+    reason: str = ""  # "true of the unit": no attack, and not counted; or why there is no value
+
+
+@dataclass(frozen=True, slots=True)
+class AttackResult:
+    """How often an attack succeeds; rates carry 95 % Wilson intervals."""
+
+    simulator: str
+    explainer: str
+    attack: str
+    n: int  # explanations that are false
+    n_true: int  # what the attack wrote of other units was true, and is not counted
+    before: float  # share that succeeds with the score of the literature
+    before_low: float
+    before_high: float
+    after: float  # share that succeeds with ours
+    after_low: float
+    after_high: float
+    beyond_table: float  # share that moreover scores above the token table
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A failure is a named value, never a plausible one."""
 

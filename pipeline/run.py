@@ -119,6 +119,16 @@ class Run:
         return self._frame("gate_cases")
 
     @cached_property
+    def attacks(self) -> pd.DataFrame:
+        """`AttackResult`: how often each scripted attack on the score succeeds."""
+        return self._frame("attacks")
+
+    @cached_property
+    def attack_cases(self) -> pd.DataFrame:
+        """`AttackCase`: each attack on each unit."""
+        return self._frame("attack_cases")
+
+    @cached_property
     def assurance(self) -> pd.DataFrame:
         """`Assurance`: the share of texts' gains that programs keep."""
         return self._frame("assurance")

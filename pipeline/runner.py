@@ -27,6 +27,8 @@ from scrutable.pipeline.protocols import (
 )
 from scrutable.pipeline.records import (
     Assurance,
+    AttackCase,
+    AttackResult,
     Calibration,
     Excerpt,
     Explanation,
@@ -190,6 +192,8 @@ class Runner:
             gate = self.parts.gate(progress)
         self.note("gate", {"notes": list(gate.notes), "table": gate.table})
         self.folder.write_records(self.folder.level / "gate_cases.parquet", GateCase, gate.cases)
+        self.folder.write_records(self.folder.level / "attack_cases.parquet", AttackCase, gate.attack_cases)
+        self.folder.write_records(self.folder.level / "attacks.parquet", AttackResult, gate.attacks)
         self.folder.write_records(self._gate_path, GateResult, gate.results)
 
     # -- simulate -----------------------------------------------------------------------------

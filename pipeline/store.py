@@ -2,8 +2,8 @@
 
     config.yaml  manifest.json  level-0/
         windows.npz  capture.npz  units.parquet  traces/  excerpts/  explanations/  simulations/
-        verdicts/  rates/  gate.parquet  gate_cases.parquet  scores.parquet  calibrations.parquet
-        assurance.parquet  summary.parquet  failures/  failures.parquet
+        verdicts/  rates/  gate.parquet  gate_cases.parquet  attacks.parquet  attack_cases.parquet
+        scores.parquet  calibrations.parquet  assurance.parquet  summary.parquet  failures/  failures.parquet
 
 A part is written under a temporary name and renamed, so a stage is done where its parts exist.
 Nothing here is random, dated or counted in seconds, except in manifest.json: same seed, same bytes.
@@ -32,6 +32,8 @@ from scrutable.pipeline.errors import RunFolderError
 from scrutable.pipeline.protocols import Simulated
 from scrutable.pipeline.records import (
     Assurance,
+    AttackCase,
+    AttackResult,
     Calibration,
     Cost,
     Excerpt,
@@ -348,6 +350,8 @@ TABLES: dict[str, pa.Schema] = {
     "verdicts": schema_of(Verdict),
     "rates": schema_of(RatePoint),
     "gate_cases": schema_of(GateCase),
+    "attacks": schema_of(AttackResult),
+    "attack_cases": schema_of(AttackCase),
     "gate": schema_of(GateResult),
     "assurance": schema_of(Assurance),
     "scores": schema_of(Score),

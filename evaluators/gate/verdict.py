@@ -10,7 +10,7 @@ import numpy as np
 
 from scrutable.evaluators.gate.units import PLACEBO, TRUTH
 from scrutable.evaluators.statistics import Interval, generator, mean_interval
-from scrutable.pipeline.records import GateCase, GateResult
+from scrutable.pipeline.records import AttackResult, GateCase, GateResult
 
 LEAST_POWER = 0.8
 """A scorer that misses one true explanation in five says little about what it does not find."""
@@ -154,11 +154,45 @@ def table(found: Sequence[GateResult]) -> str:
         "recovery",
         "gate",
     )
-    rows = [head, *(_row(result) for result in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     reasons = [f"{r.simulator}: {r.reason}" for r in found if r.reason and not r.explainer]
-    return "\n".join(line.rstrip() for line in [*lines, *reasons])
+    return "\n".join([*_aligned([head, *(_row(result) for result in found)]), *reasons])
+
+
+def attack_table(found: Sequence[AttackResult]) -> str:
+    """How often attacks succeed, one a line; empty if none was tried."""
+    if not found:
+        return ""
+    head = (
+        "attack",
+        "simulator",
+        "explainer",
+        "before",
+        "after",
+        "and above table",
+        "of",
+        "left out as true",
+    )
+    rows = [
+        (
+            r.attack,
+            r.simulator,
+            r.explainer or "-",
+            f"{r.before:.2f} [{r.before_low:.2f}, {r.before_high:.2f}]",
+            f"{r.after:.2f} [{r.after_low:.2f}, {r.after_high:.2f}]",
+            f"{r.beyond_table:.2f}",
+            str(r.n),
+            str(r.n_true),
+        )
+        for r in found
+    ]
+    return "\n".join(_aligned([head, *rows]))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def _row(r: GateResult) -> tuple[str, ...]:
