@@ -339,6 +339,23 @@ def test_a_chat_prompt_is_sent_through_the_template(llama: World) -> None:
     assert answer.text == write_plainly(llama, writing("[user] be brief: hello [model]"))
 
 
+@pytest.mark.parametrize("is_chat", [False, True])
+def test_what_is_spelt_like_a_control_token_stays_text(llama: World, is_chat: bool) -> None:
+    """Each byte is a token of the tiny model: "<eos>" would count as one if it ended the turn."""
+    backend = fresh(llama.path)
+    backend._tokenizer.chat_template = "<bos>{{ messages[0].content }}<eos>"
+    asked = [Prompt((), f"words {end}", Generate(max_tokens=1), is_chat=is_chat) for end in ("<eos>", "(eos)")]
+    spelt, plain = backend.count_tokens(asked)
+    assert spelt == plain == len("words <eos>") + 2 * is_chat
+
+
+def test_a_chat_template_that_drops_the_message_is_refused(llama: World) -> None:
+    backend = fresh(llama.path)
+    backend._tokenizer.chat_template = "hello"
+    with pytest.raises(CapabilityError, match="does not show a message once"):
+        backend([Prompt((), "hello", Generate(max_tokens=3), is_chat=True)])
+
+
 def test_nothing_asked_is_nothing_answered(llama: World) -> None:
     assert llama.backend([]) == []
 

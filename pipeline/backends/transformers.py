@@ -23,6 +23,7 @@ from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, 
 
 _LOGIT_ROWS = 256  # rows of (V,) logits held at a time: 150k entries x 256 rows x 4 bytes = 155 MB
 _KEPT_PREFIXES = 4
+_MESSAGE = "\ue002"  # stands for the message while its frame is written; no text contains it
 
 
 class _Encoded(NamedTuple):
@@ -137,13 +138,22 @@ class TransformersBackend:
         if isinstance(prompt.read, ReadLabels):
             raise CapabilityError("label distributions cannot be read inside a chat message")
         _check_chat(self._tokenizer, self.name)
-        text = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt.whole}], tokenize=False, add_generation_prompt=True
+        frame = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": _MESSAGE}], tokenize=False, add_generation_prompt=True
         )
-        return _Encoded(number, (), tuple(self._ids(text)), ())
+        before, found, after = frame.partition(_MESSAGE)
+        if not found or _MESSAGE in after:
+            raise CapabilityError(f"model {self.name}: its chat template does not show a message once")
+        ids = (*self._ids(before, is_ours=True), *self._ids(prompt.whole), *self._ids(after, is_ours=True))
+        return _Encoded(number, (), ids, ())
 
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+    def _ids(self, text: str, *, is_ours: bool = False) -> list[int]:
+        """The tokens of a text. Outside our own frame, what is spelt like a control token is plain text:
+        an explanation or an excerpt could otherwise end its turn and speak as somebody else."""
+        if not text:
+            return []
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=not is_ours)
+        ids: list[int] = encoded["input_ids"]
         return ids
 
     @torch.inference_mode()
