@@ -344,7 +344,9 @@ def test_what_is_spelt_like_a_control_token_stays_text(llama: World, is_chat: bo
     """Each byte is a token of the tiny model: "<eos>" would count as one if it ended the turn."""
     backend = fresh(llama.path)
     backend._tokenizer.chat_template = "<bos>{{ messages[0].content }}<eos>"
-    asked = [Prompt((), f"words {end}", Generate(max_tokens=1), is_chat=is_chat) for end in ("<eos>", "(eos)")]
+    asked = [
+        Prompt((), f"words {end}", Generate(max_tokens=1), is_chat=is_chat) for end in ("<eos>", "(eos)")
+    ]
     spelt, plain = backend.count_tokens(asked)
     assert spelt == plain == len("words <eos>") + 2 * is_chat
 

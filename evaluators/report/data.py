@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from scrutable.pipeline.records import (
     Assurance,
+    AttackResult,
     Calibration,
     Cost,
     Excerpt,
@@ -58,6 +59,7 @@ class ReportData:
     failures: pd.DataFrame
     gate: pd.DataFrame | None = None  # None is an empty table, here and below
     gate_cases: pd.DataFrame | None = None
+    attacks: pd.DataFrame | None = None
     rates: pd.DataFrame | None = None
     assurance: pd.DataFrame | None = None
 
@@ -81,7 +83,19 @@ class Viewed(NamedTuple):
     is_shown: bool
 
 
-Flat = TypeVar("Flat", Unit, Score, Summary, Failure, Calibration, GateResult, GateCase, RatePoint, Assurance)
+Flat = TypeVar(
+    "Flat",
+    Unit,
+    Score,
+    Summary,
+    Failure,
+    Calibration,
+    GateResult,
+    GateCase,
+    AttackResult,
+    RatePoint,
+    Assurance,
+)
 
 
 def number(cell: Any) -> float:
@@ -119,6 +133,11 @@ def read_gate(data: ReportData) -> tuple[GateResult, ...]:
 def read_gate_cases(data: ReportData) -> tuple[GateCase, ...]:
     """Each known answer."""
     return tuple(_flat(GateCase, row) for row in _rows(data.gate_cases))
+
+
+def read_attacks(data: ReportData) -> tuple[AttackResult, ...]:
+    """How often scripted attacks on the score succeed."""
+    return tuple(_flat(AttackResult, row) for row in _rows(data.attacks))
 
 
 def read_rates(data: ReportData) -> tuple[RatePoint, ...]:

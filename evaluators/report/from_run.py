@@ -30,6 +30,7 @@ def report_data(run: Run) -> ReportData:
         failures=run.failures,
         gate=run.gate,
         gate_cases=run.gate_cases,
+        attacks=run.attacks,
         rates=run.rates,
         assurance=run.assurance,
     )

@@ -16,6 +16,7 @@ from scrutable.evaluators.report.data import (
     Pairing,
     ReportData,
     read_assurance,
+    read_attacks,
     read_explanations,
     read_failures,
     read_gate,
@@ -142,6 +143,7 @@ class IndexPage:
     metrics: tuple[tuple[str, tuple[SummaryRow, ...]], ...]
     gate: tuple[worth.GateRow, ...]
     gate_cases: tuple[worth.CaseRow, ...]
+    attacks: tuple[worth.AttackRow, ...]
     rates: charts.Curves | None
     assurance: tuple[worth.AssuranceRow, ...]
     panels: tuple[Panels, ...]
@@ -182,6 +184,7 @@ def index_page(data: ReportData) -> IndexPage:
         metrics=_metrics(_ordered(summary, everyone), explained),
         gate=worth.gate_rows(read_gate(data)),
         gate_cases=worth.case_rows(read_gate_cases(data)),
+        attacks=worth.attack_rows(read_attacks(data)),
         rates=worth.rate_curves(read_rates(data), explanations, scores),
         assurance=worth.assurance_rows(read_assurance(data)),
         panels=_panels(units, scores, pairings),

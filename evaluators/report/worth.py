@@ -15,6 +15,7 @@ from scrutable.evaluators.report import charts, wording
 from scrutable.pipeline.description import description_bits
 from scrutable.pipeline.records import (
     Assurance,
+    AttackResult,
     Explanation,
     GateCase,
     GateResult,
@@ -54,6 +55,19 @@ class CaseRow:
     null: str
     p: str
     called: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttackRow:
+    """How often one scripted attack passes."""
+
+    attack: str
+    simulator: str
+    explainer: str
+    before: str
+    after: str
+    beyond_table: str
+    n_true: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,22 @@ def case_rows(cases: Sequence[GateCase]) -> tuple[CaseRow, ...]:
             called="yes" if case.is_called else "no",
         )
         for case in cases[:CASES_LISTED]
+    )
+
+
+def attack_rows(found: Sequence[AttackResult]) -> tuple[AttackRow, ...]:
+    """The attacks in the run's order."""
+    return tuple(
+        AttackRow(
+            attack=r.attack,
+            simulator=r.simulator,
+            explainer=r.explainer or wording.NO_NUMBER,
+            before=_rate(r.before, r.before_low, r.before_high, r.n),
+            after=_rate(r.after, r.after_low, r.after_high, r.n),
+            beyond_table=wording.score(r.beyond_table),
+            n_true=str(r.n_true),
+        )
+        for r in found
     )
 
 

@@ -149,7 +149,8 @@ class TransformersBackend:
 
     def _ids(self, text: str, *, is_ours: bool = False) -> list[int]:
         """The tokens of a text. Outside our own frame, what is spelt like a control token is plain text:
-        an explanation or an excerpt could otherwise end its turn and speak as somebody else."""
+        an explanation or an excerpt could otherwise end its turn and speak as somebody else.
+        """
         if not text:
             return []
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=not is_ours)
