@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from scrutable.pipeline.errors import CorpusError
-from scrutable.pipeline.neuron_records import is_neuron_record, rows_of_neuron
+from scrutable.pipeline.neuron_records import NEGATIVE, is_neuron_record, rows_of_neuron
 from scrutable.pipeline.records import SPLITS, Excerpt, Failure, Passage, Split, Unit
 
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -124,7 +124,7 @@ class _Reader:
             raise CorpusError(f"{file} is empty: expected one JSON object a line")
         for where, value in self._values(file, text):
             if is_neuron_record(value):
-                self._add_neuron(value, where)
+                self._add_neuron(value, where, is_negative=file.name.endswith(NEGATIVE))
             else:
                 self._add(value, where)
 
@@ -143,8 +143,8 @@ class _Reader:
         for number, value in enumerate(whole if isinstance(whole, list) else [whole], 1):
             yield f"{file}:{number}" if isinstance(whole, list) else str(file), value
 
-    def _add_neuron(self, record: Mapping[str, Any], where: str) -> None:
-        unit, rows, notes = rows_of_neuron(record, population=self._population)
+    def _add_neuron(self, record: Mapping[str, Any], where: str, *, is_negative: bool) -> None:
+        unit, rows, notes = rows_of_neuron(record, is_negative=is_negative, population=self._population)
         if unit in self._neurons:
             detail = f"{where}: unit {unit} is in {self._neurons[unit]} too; the first is used"
             return self._refuse(unit, "duplicate_unit", detail)

@@ -90,6 +90,8 @@ def _read(line: str, known: Collection[str]) -> dict[str, Any] | str:
     fields = {"explainer": "imported", "language": "english", "model": ""} | value
     unit = re.sub(r"[^A-Za-z0-9._-]", "_", str(value["unit"]))
     if unit not in known:
+        unit = unit.removesuffix(".pos")  # a NeuronRecord knows no sign
+    if unit not in known:
         return f"unknown_unit: no records of unit {value['unit']!r}"
     if not isinstance(value["explanation"], str) or not value["explanation"].strip():
         return f"empty_explanation: the explanation of unit {unit} is empty"

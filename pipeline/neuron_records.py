@@ -16,6 +16,7 @@ from typing import Any
 
 from scrutable.pipeline.records import Excerpt, Split, Unit
 
+NEGATIVE = ".neg.json"  # end of the name of a file that holds a negative half
 _TOP_SPLITS: tuple[Split, ...] = ("explain", "calibrate", "test", "test")
 _RANDOM_SPLITS: tuple[Split, ...] = ("calibrate", "test", "test")
 
@@ -26,15 +27,17 @@ def is_neuron_record(value: Any) -> bool:
 
 
 def rows_of_neuron(
-    record: Mapping[str, Any], *, population: int | None
+    record: Mapping[str, Any], *, is_negative: bool, population: int | None
 ) -> tuple[str, list[dict[str, Any]], list[str]]:
     """The unit, a row of our JSON lines for each activation record, and notes on what was assumed.
+
+    A record knows no sign: the unit of one that holds the negative half of a neuron ends in `.neg`.
 
     The strongest weigh 1. A random record stands for population / (their number) excerpts if the population
     is known; else it weighs 1 too, and a weighted score is then the literature's top-and-random score.
     """
     neuron = record["neuron_id"] or {}
-    unit = f"L{neuron.get('layer_index', 0)}.N{neuron.get('neuron_index', 0)}"
+    unit = f"L{neuron.get('layer_index', 0)}.N{neuron.get('neuron_index', 0)}{'.neg' * is_negative}"
     random = record.get("random_sample") or []
     notes = []
     if population is None:
@@ -64,7 +67,7 @@ def write_neuron_records(
     weighted to the population, over scored tokens. Weights, splits, documents and contexts are lost.
     """
     for unit in units:
-        name = f"{unit.index}.neg.json" if unit.sign == "neg" else f"{unit.index}.json"
+        name = f"{unit.index}{NEGATIVE if unit.sign == 'neg' else '.json'}"
         path = folder / str(unit.layer) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_neuron(unit, excerpts[unit.id]), ensure_ascii=False), encoding="utf-8")
