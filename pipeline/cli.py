@@ -130,8 +130,8 @@ def score(
 @app.command()
 def selftest(
     where: Annotated[
-        Path | None, typer.Argument(help="A run folder, whose simulators are tried, or a config.")
-    ] = None,
+        str, typer.Argument(help="A run folder, whose simulators are tried, or a config; may be left out.")
+    ] = "",
     overrides: Overrides = None,
     simulator: Simulators = None,
     explainer: Annotated[
@@ -143,10 +143,18 @@ def selftest(
     from scrutable.pipeline.shorthand import selftest_config
     from scrutable.pipeline.store import RunFolder
 
-    if where is not None and where.is_dir():
-        folder = RunFolder(where)
-        return _execute(folder.config(), where.parent, until="gate", folder_name=where.name)
-    config = selftest_config(where, overrides or (), simulators=simulator or (), explainers=explainer or ())
+    path = Path(where)
+    if where and path.is_dir():
+        return _execute(RunFolder(path).config(), path.parent, until="gate", folder_name=path.name)
+    changes = list(overrides or ())
+    if "=" in where and not path.exists():
+        changes.insert(0, where)
+    config = selftest_config(
+        None if changes[:1] == [where] or not where else path,
+        changes,
+        simulators=simulator or (),
+        explainers=explainer or (),
+    )
     return _execute(config, runs, until="gate")
 
 
@@ -274,8 +282,7 @@ def _say_what_there_is(folder: RunFolder, *, until: str) -> None:
         say_result(f"explanations: {folder.level / 'explanations'}")
     elif until == "gate":
         say_result(folder.manifest()["gate"]["table"])
-        if (folder.level / "scores.parquet").exists():
-            say_result(f"report: {_report(folder.path)}")
+        say_result(f"report: {_report(folder.path)}")
     elif until == "score" and folder.parts("explanations"):
         page = _report(folder.path)
         _print_summary(folder)

@@ -60,7 +60,7 @@ class Run:
 
         frame = self._frame("excerpts")
         if frame.empty:
-            return frame
+            return frame.assign(shown=False)
         shown = {
             (unit, excerpt)
             for unit, ids in zip(self.explanations["unit"], self.explanations["shown"], strict=True)
@@ -79,7 +79,7 @@ class Run:
         """`Simulation`, with explainer and is_null beside: one row for each passage simulated."""
         frame = self._frame("simulations")
         if frame.empty:
-            return frame
+            return frame.assign(explainer="", is_null=False)
         writer = frame["explanation"].str.rpartition("/")
         return frame.assign(explainer=writer[2], is_null=writer[0] != frame["unit"])
 

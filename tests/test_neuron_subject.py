@@ -163,3 +163,65 @@ def test_pieces_join_to_the_text_though_characters_are_split_over_tokens(
 
 def test_a_character_of_several_tokens_goes_to_its_last_token() -> None:
     assert pieces_of("a🦆b", [1, 2, 2, 2, 2, 3]) == ("a", "", "", "", "🦆", "b")
+
+
+# what a unit does to outputs, and activations on new text
+
+
+def test_activations_on_new_text_are_those_of_the_traces(subject: NeuronSubject) -> None:
+    units, text = ["L0.N3.pos", "L1.N0.neg"], TEXTS[0]
+    [found] = subject.activations([text], units)
+    ids = [*subject.provenance["leading_tokens"], *subject.tokenize([text])[0].ids]
+    a0, a1 = reference_activations(subject._tokenizer.name_or_path, ids)
+    n_lead = len(subject.provenance["leading_tokens"])
+    expected = np.stack([np.maximum(a0[n_lead:, 3], 0), np.maximum(-a1[n_lead:, 0], 0)], axis=1)
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def next_token(subject: NeuronSubject, text: str, change: Any) -> np.ndarray:
+    """(T, V) log-probabilities, with `change` applied by hand to the input of layer 1's down projection."""
+    model = AutoModelForCausalLM.from_pretrained(subject._tokenizer.name_or_path, dtype=torch.float32).eval()
+    [module] = [m for path, m in model.named_modules() if path.endswith(("1.mlp.down_proj", "1.mlp.c_proj"))]
+    forward = module.forward
+    module.forward = lambda x: forward(change(x.clone()))
+    lead = list(subject.provenance["leading_tokens"])
+    ids = torch.tensor([[*lead, *subject.tokenize([text])[0].ids]])
+    with torch.no_grad():
+        return model(input_ids=ids).logits[0, len(lead) :].log_softmax(-1).numpy()
+
+
+@pytest.mark.parametrize("sign", ["pos", "neg"])
+def test_effects_are_differences_of_log_probabilities(subject: NeuronSubject, sign: str) -> None:
+    text, factor = TEXTS[0], 1.0 if sign == "pos" else -1.0
+
+    def steer(x: torch.Tensor) -> torch.Tensor:
+        x[:, -1, 5] = factor * 3.0
+        return x
+
+    def ablate(x: torch.Tensor) -> torch.Tensor:
+        x[:, :, 5] = torch.where(factor * x[:, :, 5] > 0, 0.0, x[:, :, 5])
+        return x
+
+    clean = next_token(subject, text, lambda x: x)
+    effects = subject.effects(f"L1.N5.{sign}", [text], level=3.0)
+    assert effects.steered == pytest.approx((next_token(subject, text, steer) - clean)[-1], abs=1e-4)
+    assert effects.ablated == pytest.approx((next_token(subject, text, ablate) - clean).mean(0), abs=1e-4)
+    assert len(effects.words) == len(effects.steered)
+
+
+def test_a_read_of_effects_leaves_the_model_as_it_was(subject: NeuronSubject) -> None:
+    [before] = subject.activations(TEXTS[:1], ["L1.N5.pos"])
+    subject.effects("L0.N5.pos", TEXTS[:1], level=9.0)
+    [after] = subject.activations(TEXTS[:1], ["L1.N5.pos"])
+    assert np.array_equal(before, after)
+
+
+def test_random_weights_have_the_shape_of_the_model_and_depend_on_the_seed(tmp_path: Path) -> None:
+    trained = subject_of("llama", tmp_path)
+    one, same, other = (subject_of("llama", tmp_path, random_seed=seed) for seed in (0, 0, 1))
+    assert one.widths == trained.widths
+    found = [s.activations(TEXTS[:1], ["L1.N5.pos", "L1.N5.neg"])[0] for s in (trained, one, same, other)]
+    assert np.array_equal(found[1], found[2])
+    assert not np.allclose(found[0], found[1])
+    assert not np.allclose(found[1], found[3])
+    assert one.provenance["weights"] == "random, seed 0"

@@ -117,15 +117,13 @@ class Trial:
             yield _scored(case, self._known.excerpts(activity), own, nulls)
 
     def _puzzles(self) -> Iterator[GateCase]:
-        """Each puzzle with its true and false explanations; the other puzzles' true ones are the nulls."""
+        """Each puzzle with its true and false explanations, which are ranked among each other: no nulls."""
         puzzles = self._known.puzzles
         by_puzzle = [puzzle_explanations([puzzle]) for puzzle in puzzles]
-        truths = [true for true, *_ in by_puzzle]
         jobs = []
         for own, puzzle in zip(by_puzzle, puzzles, strict=True):
-            passages = tuple(e.passage for e in puzzle.excerpts)
-            others = [true for true in truths if true.unit != puzzle.unit.id]
-            jobs += [SimulationJob(puzzle.unit.id, explanation, passages) for explanation in (*own, *others)]
+            passages = tuple(e.passage for e in puzzle.excerpts if e.split == "test")
+            jobs += [SimulationJob(puzzle.unit.id, explanation, passages) for explanation in own]
         answers: dict[str, list[Simulation]] = {puzzle.unit.id: [] for puzzle in puzzles}
         for answer in self.simulator.simulate(jobs):
             if isinstance(answer, Simulation):
@@ -136,13 +134,12 @@ class Trial:
     def _puzzle(
         self, puzzle: Puzzle, own: Sequence[Explanation], simulated: Mapping[str, Simulated]
     ) -> list[GateCase]:
-        nulls = [one for name, one in simulated.items() if not name.startswith(f"{puzzle.unit.id}/")]
         test = [e for e in puzzle.excerpts if e.split == "test"]
         cases = []
         for explanation in own:
             who = TRUTH if explanation is own[0] else "false"
             case = GateCase(self.simulator.name, who, "puzzle", puzzle.unit.id, explanation.text, *_BLANK)
-            cases.append(_scored(case, test, simulated.get(explanation.id), nulls))
+            cases.append(_scored(case, test, simulated.get(explanation.id), ()))
             self._step()
         return [replace(case, truth=cases[0].value) for case in cases]
 

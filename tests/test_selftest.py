@@ -1,0 +1,118 @@
+"""The self-test from the command line, and what a report says of a gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from toy_gate import write_text
+from toy_run import Done, scrutable, write_config, write_corpus
+
+from scrutable.pipeline import load_run
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text(tmp_path_factory.mktemp("text") / "text.jsonl")
+
+
+def sizes(text: Path) -> list[str]:
+    gate = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "attacked": 4}
+    return [f"gate.{key}={value}" for key, value in gate.items()] + ["gate.puzzles=false"]
+
+
+def selftest(folder: Path, text: Path, *more: str) -> Done:
+    return scrutable("selftest", *more, *sizes(text), "--runs", folder)
+
+
+def config_file(folder: Path) -> Path:
+    path = folder / "own.yaml"
+    path.write_text(
+        yaml.safe_dump({"job": "selftest", "name": "own", "simulators": {"c": {"kind": "program"}}})
+    )
+    return path
+
+
+def test_it_prints_the_table_and_the_run_records_it(text: Path, tmp_path: Path) -> None:
+    done = selftest(tmp_path, text, str(config_file(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    head, row, *_ = done.stdout.splitlines()
+    assert head.split()[:2] == ["simulator", "explainer"]
+    assert row.startswith("c ")
+    assert row.endswith("passed")
+    assert "over-broad" in done.stdout
+    run = load_run(tmp_path / "own")
+    assert run.gate["is_passed"].tolist() == [True]
+    assert len(run.gate_cases) == 53 + 10
+    assert set(run.attacks["n"] + run.attacks["n_true"]) == {4}
+    page = (tmp_path / "own" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Scripted attacks" in page
+    assert 'class="banner"' not in page
+
+
+def test_a_second_call_tries_nothing_again_and_says_the_same(text: Path, tmp_path: Path) -> None:
+    config = str(config_file(tmp_path))
+    first = selftest(tmp_path, text, config)
+    written = (tmp_path / "own" / "level-0" / "gate.parquet").stat().st_mtime_ns
+    again = selftest(tmp_path, text, config)
+    assert again.stdout.splitlines()[0] == first.stdout.splitlines()[0]
+    assert (tmp_path / "own" / "level-0" / "gate.parquet").stat().st_mtime_ns == written
+
+
+def test_simulators_and_explainers_named_on_the_command_line_take_the_place_of_the_configs(
+    text: Path, tmp_path: Path
+) -> None:
+    done = selftest(tmp_path, text, "--simulator", "program", "--explainer", "generic")
+    assert done.returncode == 0, done.stderr
+    config = load_run(tmp_path / "selftest").config
+    assert list(config.simulators) == ["program"]
+    assert list(config.explainers) == ["generic"]
+
+
+def run_with_gate(folder: Path, text: Path, source: Path) -> Path:
+    """A run whose explainers are not tried: the search for programs takes its time."""
+    gate = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "puzzles": False}
+    return write_config(
+        folder / "toy.yaml", source, gate=gate | {"attacked": 0}, explainers={"table": {"kind": "table"}}
+    )
+
+
+def test_a_run_without_a_gate_says_so_on_top_and_one_with_a_passed_gate_does_not(
+    text: Path, tmp_path: Path
+) -> None:
+    source = write_corpus(tmp_path / "corpus.jsonl")
+    plain = write_config(tmp_path / "plain.yaml", source)
+    assert scrutable("run", plain, "--runs", tmp_path / "plain").returncode == 0
+    page = (tmp_path / "plain" / "toy" / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.index("No known-answer gate has been passed") < page.index("<main>")
+
+    done = scrutable("run", run_with_gate(tmp_path, text, source), "--runs", tmp_path / "gated")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "gated" / "toy" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "No known-answer gate" not in page
+    assert load_run(tmp_path / "gated" / "toy").gate["is_passed"].all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such.yaml"], "no-such.yaml"),
+        (["--simulator", "no-such-model"], "no-such-model"),
+        (["gate.placebo=3"], "placebos"),
+        (["--simulator", "program", "--simulator", "program"], "named twice"),
+    ],
+)
+def test_what_cannot_work_is_one_line(arguments: list[str], words: str, text: Path, tmp_path: Path) -> None:
+    done = selftest(tmp_path, text, *arguments)
+    assert done.returncode == 2, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
+    assert words in line
+    assert "Traceback" not in done.stderr
+
+
+def test_a_config_of_another_job_is_refused(text: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "toy.yaml", text)
+    done = scrutable("selftest", config, "--runs", tmp_path)
+    assert done.returncode == 2
+    assert "job: selftest" in done.stderr
