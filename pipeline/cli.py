@@ -324,7 +324,9 @@ def _forecast(config: AnyConfig) -> None:
     composition = Composition(config, say=say, note=lambda _key, _fact: None)
     composition.check()
     clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
-    _print_forecast(forecast(config, composition, plan_of(config).pairs, watch=clock))
+    plan = plan_of(config)
+    panels = {name: (panel.explainer, panel.judge) for name, panel in plan.panels.items()}
+    _print_forecast(forecast(config, composition, plan.pairs, panels, watch=clock))
 
 
 def _print_forecast(lines: list[StageForecast]) -> None:
@@ -333,11 +335,10 @@ def _print_forecast(lines: list[StageForecast]) -> None:
         say_result(
             f"{line.stage:<32}{line.units:>9,}{line.prompts:>10,}{line.tokens:>14,}{_duration(line.seconds):>12}"
         )
-    total = sum(line.seconds for line in lines)
+    known = [line.seconds for line in lines if line.seconds == line.seconds]
+    total = f"{'' if len(known) == len(lines) else 'at least '}{_duration(sum(known))}"
     tokens = sum(line.tokens for line in lines)
-    say_result(
-        f"{'all':<32}{'':>9}{sum(line.prompts for line in lines):>10,}{tokens:>14,}{_duration(total):>12}"
-    )
+    say_result(f"{'all':<32}{'':>9}{sum(line.prompts for line in lines):>10,}{tokens:>14,}{total:>12}")
     say_result("nothing was written; times are measured on a small sample and exclude downloads and loading")
 
 

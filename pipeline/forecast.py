@@ -6,6 +6,8 @@ written.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -15,8 +17,17 @@ import numpy as np
 
 from scrutable.pipeline.config import RunConfig, SamplesConfig
 from scrutable.pipeline.cutting import cut_corpus
-from scrutable.pipeline.protocols import Explanatory, Parts, SimulationJob, Subject, Watch
-from scrutable.pipeline.records import SPLITS, Cost, Excerpt, Explanation, Failure, Simulation, Split
+from scrutable.pipeline.protocols import Examination, Explanatory, Parts, SimulationJob, Subject, Watch
+from scrutable.pipeline.records import (
+    SPLITS,
+    Cost,
+    Excerpt,
+    Explanation,
+    Failure,
+    Simulation,
+    Split,
+    Verdict,
+)
 from scrutable.pipeline.sampling import STRATUM_QUANTILES
 from scrutable.pipeline.selection import select_units
 from scrutable.pipeline.windows import Windows
@@ -36,10 +47,27 @@ class StageForecast:
     seconds: float
 
 
+Written = dict[str, dict[str, Explanation]]
+"""Explainer → unit → what it wrote of the sample."""
+
+
 def forecast(
-    config: RunConfig, parts: Parts, pairs: Mapping[str, tuple[str, str]], *, watch: Watch
+    config: RunConfig,
+    parts: Parts,
+    pairs: Mapping[str, tuple[str, str]],
+    panels: Mapping[str, tuple[str, str]],
+    *,
+    watch: Watch,
 ) -> list[StageForecast]:
-    """The stages of a run from the start, whatever the run folder already holds."""
+    """The stages of a run from the start, whatever the run folder already holds.
+
+    Args:
+        config: of the run.
+        parts: made from it.
+        pairs: "explainer+simulator" to the two.
+        panels: "explainer+judge" to the two; the explainer is empty for a judge that reads no explanation.
+        watch: told as the sample goes.
+    """
     subject = parts.subject()
     with watch("corpus") as progress:
         windows, _ = cut_corpus(config.corpus, parts.corpus(), subject, progress, seed=config.seed)
@@ -47,17 +75,23 @@ def forecast(
     with watch("sample") as progress:
         lines = _capture_lines(config, subject, windows, n_units=len(units))
         jobs = _sample_jobs(config, subject, windows, units[:_SAMPLED_UNITS])
+        written: Written = {}
+        n_units, total = len(units), len(config.explainers) + len(pairs) + len(panels)
+        done = itertools.count(1)
+        for name in config.explainers:
+            lines.append(_explain_line(config, parts, name, jobs, n_units=n_units, written=written))
+            progress(next(done), total)
+        for pair, (explainer, simulator) in pairs.items():
+            sample = written[explainer]
+            lines.append(_simulate_line(config, parts, pair, simulator, jobs, sample, n_units=n_units))
+            progress(next(done), total)
+        for panel, (explainer, judge) in panels.items():
+            sample = written.get(explainer, {})
+            lines.append(_judge_line(config, parts, panel, judge, jobs, sample, n_units=n_units))
+            progress(next(done), total)
         parts.release_subject()
-        written: dict[str, Explanation] = {}
-        for done, name in enumerate(config.explainers, 1):
-            lines.append(_explain_line(parts, name, jobs, n_units=len(units), written=written))
-            progress(done, len(config.explainers) + len(pairs))
-        for done, (pair, (explainer, simulator)) in enumerate(pairs.items(), 1):
-            explanation = written.get(explainer)
-            lines.append(
-                _simulate_line(config, parts, pair, simulator, jobs[0], explanation, n_units=len(units))
-            )
-            progress(len(config.explainers) + done, len(config.explainers) + len(pairs))
+    if config.twin:
+        lines.append(_twin_line(config.random_subject, lines, n_units=n_units))
     return lines
 
 
@@ -99,14 +133,23 @@ def _sample_jobs(
 
 
 def _explain_line(
-    parts: Parts, name: str, jobs: Sequence[Explanatory], *, n_units: int, written: dict[str, Explanation]
+    config: RunConfig,
+    parts: Parts,
+    name: str,
+    jobs: Sequence[Explanatory],
+    *,
+    n_units: int,
+    written: Written,
 ) -> StageForecast:
     explainer = parts.explainer(name)
+    sources = written.get(getattr(config.explainers[name], "of", ""), {})
+    jobs = [job._replace(source=sources.get(job.unit)) for job in jobs]
     explainer.explain(jobs[:1])  # loads and warms up what is lazy
     seconds, answers = _timed(lambda: explainer.explain(jobs))
+    written[name] = {}
     for answer in answers:
         if isinstance(answer, Explanation):
-            written.setdefault(name, answer)
+            written[name].setdefault(answer.unit, answer)
     share = n_units / len(jobs)
     n_prompts = len(explainer.prompts(jobs))
     return StageForecast(
@@ -123,17 +166,18 @@ def _simulate_line(
     parts: Parts,
     pair: str,
     simulator: str,
-    job: Explanatory,
-    explanation: Explanation | None,
+    jobs: Sequence[Explanatory],
+    written: Mapping[str, Explanation],
     *,
     n_units: int,
 ) -> StageForecast:
     stage = f"simulate: {pair}"
-    if explanation is None:  # the sample gave no usable explanation, so nothing can be timed
+    job = next((job for job in jobs if job.unit in written), None)
+    if job is None:  # the sample gave no usable explanation, so nothing can be timed
         return StageForecast(stage, n_units, 0, 0, float("nan"))
     made = parts.simulator(simulator)
     passages = tuple(excerpt.passage for excerpt in job.shown)
-    sample = [SimulationJob(unit=job.unit, explanation=explanation, passages=passages)]
+    sample = [SimulationJob(unit=job.unit, explanation=written[job.unit], passages=passages)]
     made.simulate(sample)
     seconds, answers = _timed(lambda: made.simulate(sample))
     n_passages = n_units * sum(excerpts_in(config.samples, split) for split in SPLITS if split != "explain")
@@ -144,12 +188,60 @@ def _simulate_line(
     )
 
 
+def _judge_line(
+    config: RunConfig,
+    parts: Parts,
+    panel: str,
+    judge: str,
+    jobs: Sequence[Explanatory],
+    written: Mapping[str, Explanation],
+    *,
+    n_units: int,
+) -> StageForecast:
+    """All verdicts on the sample's units; unknown if the sample's excerpts give none."""
+    made = parts.judge(judge)
+    sample = [
+        Examination(job.unit, tuple(filter(None, [written.get(job.unit)])), job.shown)
+        for job in jobs
+        if job.unit in written or not made.reads_explanations
+    ]
+    made.judge(sample)
+    seconds, answers = _timed(lambda: made.judge(sample))
+    verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
+    if not verdicts:
+        return StageForecast(f"judge: {panel}", n_units, 0, 0, float("nan"))
+    n_explanations = 1 + min(config.scoring.nulls, n_units - 1) if made.reads_explanations else 1
+    share = n_units * n_explanations / len({verdict.unit for verdict in verdicts})
+    return StageForecast(
+        f"judge: {panel}",
+        n_units,
+        round(len(verdicts) * share),
+        round(_tokens(verdicts) * share),
+        seconds * share,
+    )
+
+
+def _twin_line(n_twin: int, lines: Sequence[StageForecast], *, n_units: int) -> StageForecast:
+    """The same on random weights: the whole capture, and explanations and simulations of fewer units."""
+
+    def share(line: StageForecast) -> float:
+        return 0.0 if line.stage.startswith("judge") else 1.0 if line.stage == "capture" else n_twin / n_units
+
+    return StageForecast(
+        "random weights: all stages",
+        n_twin,
+        round(sum(line.prompts * share(line) for line in lines)),
+        round(sum(line.tokens * share(line) for line in lines)),
+        sum(line.seconds * share(line) for line in lines if share(line) and not math.isnan(line.seconds)),
+    )
+
+
 def excerpts_in(samples: SamplesConfig, split: Split) -> int:
     """The most excerpts that a unit has in a split."""
     return samples.top[split] + samples.per_stratum[split] * (len(STRATUM_QUANTILES) + 1)
 
 
-def _tokens(answers: Sequence[Explanation | Simulation | Failure]) -> int:
+def _tokens(answers: Sequence[Explanation | Simulation | Verdict | Failure]) -> int:
     costs = [answer.cost for answer in answers if not isinstance(answer, Failure)]
     total = sum(costs, start=Cost())
     return total.computed_tokens + total.generated_tokens

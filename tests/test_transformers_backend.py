@@ -365,6 +365,16 @@ def test_nothing_asked_is_nothing_answered(llama: World) -> None:
 # cost
 
 
+def test_equal_prompts_are_computed_and_paid_for_once(llama: World) -> None:
+    backend = fresh(llama.path)
+    sampled = [Prompt((), f"tell {i % 2}", Generate(max_tokens=5, temperature=1.0, seed=3)) for i in range(5)]
+    first, second, *again = completed(backend(sampled))
+    assert [answer.text for answer in again] == [first.text, second.text, first.text]
+    assert [answer.cost.computed_tokens + answer.cost.generated_tokens for answer in again] == [0, 0, 0]
+    assert first.cost.generated_tokens > 0
+    assert again[0].cost.prompt_tokens == first.cost.prompt_tokens
+
+
 def test_shared_tokens_are_prompt_tokens_of_each_and_computed_once(llama: World) -> None:
     backend = fresh(llama.path)
     n_shared = len("".join(SHARED))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -71,7 +72,23 @@ class TransformersBackend:
         return [encoded.n_tokens for encoded in self._encode(prompts)]
 
     def __call__(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
-        """Answers a batch. Raises CapabilityError for labels that are not single tokens."""
+        """Answers a batch; equal prompts have one answer, which is computed and paid for once.
+
+        Raises CapabilityError for labels that are not single tokens.
+        """
+        different = list(dict.fromkeys(prompts))
+        found = dict(zip(different, self._answers(different), strict=True))
+        answers: list[Completion | CallFailure] = []
+        is_paid: set[Prompt] = set()
+        for prompt in prompts:
+            answer = found[prompt]
+            if prompt in is_paid and isinstance(answer, Completion):
+                answer = replace(answer, cost=Cost(prompt_tokens=answer.cost.prompt_tokens))
+            is_paid.add(prompt)
+            answers.append(answer)
+        return answers
+
+    def _answers(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
         answers: list[Completion | CallFailure | None] = [None] * len(prompts)
         for batch in self._batches(prompts, answers):
             read = prompts[batch[0].number].read

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -192,13 +193,18 @@ class NeuronSubject:
             for change, effect in ((steer, steered), (ablate, ablated)):
                 with _changing(self._hooked[at.layer], change):
                     effect.append(self._next_token(inputs) - clean)
-        vocabulary = range(len(steered[0][-1]))
         return Effects(
-            words=tuple(self._tokenizer.batch_decode([[token] for token in vocabulary])),
+            words=self._words,
             # Steering acts on the last position alone; ablation on all, of which the mean is taken.
             steered=torch.stack([change[-1] for change in steered]).mean(0).cpu().numpy(),
             ablated=torch.stack([change.mean(0) for change in ablated]).mean(0).cpu().numpy(),
         )
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
+        """The text of each token of the vocabulary; decoding them takes seconds."""
+        vocabulary = range(self._causal.get_output_embeddings().weight.shape[0])
+        return tuple(self._tokenizer.batch_decode([[token] for token in vocabulary]))
 
     def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
         return torch.tensor([[*self._lead, *ids]], device=self._device)
