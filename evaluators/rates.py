@@ -31,8 +31,6 @@ Floats = NDArray[np.float64]
 Predict = Callable[[Sequence[str]], Sequence[float]]
 """(T,) tokens of a passage to (T,) predictions."""
 
-BUDGETS = (32, 64, 128, 256, 512, 1024, 2048)
-
 
 class _Fitted(NamedTuple):
     """A surrogate of one family within one budget."""
@@ -49,7 +47,7 @@ def rate_points(
     calibrate: Sequence[Excerpt],
     held_out: Sequence[Excerpt],
     *,
-    budgets: Sequence[int] = BUDGETS,
+    budgets: Sequence[int],
 ) -> tuple[RatePoint, ...]:
     """One point for each family ("table", "ngrams", "tree", "rules") and budget, families in this order.
 

@@ -290,7 +290,7 @@ class RatePoint:
     """What a surrogate of one family is worth at one length: a point of the rate-distortion curve."""
 
     unit: str
-    family: str  # "table", "ngrams", "tree", "rules", "program" or "probe"
+    family: str  # "table", "ngrams", "tree" or "rules"
     budget: float  # bits allowed
     bits: float  # bits of its description, at most the budget; see scrutable.pipeline.description
     explained_variance: float  # on the test split, as in `Score`; NaN if undefined

@@ -30,7 +30,8 @@ def excerpts(rule: str, *, seed: int, count: int = 20, scale: float = 0.5) -> li
 def curve(rule: str, **changed: Sequence[Excerpt]) -> tuple[RatePoint, ...]:
     splits = {name: excerpts(rule, seed=i) for i, name in enumerate(("explain", "calibrate", "held_out"))}
     splits |= {name: list(given) for name, given in changed.items()}
-    return rate_points("L0.N0.pos", splits["explain"], splits["calibrate"], splits["held_out"])
+    texts = splits["explain"], splits["calibrate"], splits["held_out"]
+    return rate_points("L0.N0.pos", *texts, budgets=(32, 64, 128, 256, 512, 1024, 2048))
 
 
 CONTEXTUAL = curve("upper and not after(punctuation)")

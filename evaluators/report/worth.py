@@ -24,6 +24,7 @@ from scrutable.pipeline.records import (
 )
 
 CASES_LISTED = 400
+_DRAWN = ("english", "program")  # tables and probes are lines, or too long for the axis
 SHORTEST_TEXT = 110  # characters of an explanation in the table of cases
 
 
@@ -181,8 +182,8 @@ def rate_curves(
 
 
 def _texts(explanations: Sequence[Explanation], scores: Sequence[Score]) -> Mapping[str, tuple[float, float]]:
-    """Median bits and median explained variance of every explainer that writes English, by its simulators."""
-    bits = {(e.unit, e.author): description_bits(e) for e in explanations if e.language == "english"}
+    """Median bits and median explained variance of whoever writes English or programs, by simulator."""
+    bits = {(e.unit, e.author): description_bits(e) for e in explanations if e.language in _DRAWN}
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for score in scores:
         length = bits.get((score.unit, score.explainer))
