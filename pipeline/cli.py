@@ -160,7 +160,7 @@ def selftest(
 
 @app.command()
 def export(
-    what: Annotated[str, typer.Argument(help="A run folder, or `puzzles`.")],
+    what: Annotated[str, typer.Argument(help="A run folder, `puzzles`, or another file of puzzles.")],
     to: Annotated[Path, typer.Option(help="A folder to write into.")],
     neuron_records: Annotated[
         bool, typer.Option("--neuron-records", help="NeuronRecord JSON, as neuron-explainer reads it.")
@@ -169,10 +169,10 @@ def export(
     """Write records and explanations as files that `scrutable score` and other tools read."""
     from scrutable.pipeline.exporting import export_puzzles, export_run
 
-    if what == "puzzles":
+    if what == "puzzles" or Path(what).is_file():
         from scrutable.pipeline.assets import resolve_corpus
 
-        paths = export_puzzles(resolve_corpus("puzzles", say=say), to, as_neuron_records=neuron_records)
+        paths = export_puzzles(resolve_corpus(what, say=say), to, as_neuron_records=neuron_records)
     else:
         paths = export_run(Path(what), to, as_neuron_records=neuron_records)
     for path in paths:

@@ -188,7 +188,7 @@ class Composition:
         )
         path = resolve_corpus(config.source, say=self._say)
         windows, _ = cut_corpus(corpus, path, PlantedSubject(()), lambda _d, _t: None, seed=self._config.seed)
-        puzzles = read_puzzles(resolve_corpus("puzzles", say=self._say)) if config.puzzles else ()
+        puzzles = read_puzzles(resolve_corpus(config.puzzles, say=self._say)) if config.puzzles else ()
         explainers = [
             (self.explainer(name), EXPLAINERS[settings.kind].language)
             for name, settings in self._config.explainers.items()

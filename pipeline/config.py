@@ -365,7 +365,7 @@ class GateConfig(Section):
     skip: Annotated[int, Field(ge=0)] = 4
     test_windows: PositiveInt = 150  # of the sample that all units share, about
     placebos: PositiveInt = 40
-    puzzles: bool = True
+    puzzles: str = "puzzles"  # a file of neuron puzzles by name or path; empty: none
     attacked: Annotated[int, Field(ge=0)] = 20  # planted units on which each scripted attack is tried
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
+from tiny_models import save_tiny_model
 from toy_gate import write_text
 from toy_run import Done, scrutable, write_config, write_corpus
 
@@ -19,11 +21,11 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sizes(text: Path) -> list[str]:
     gate = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "attacked": 4}
-    return [f"gate.{key}={value}" for key, value in gate.items()] + ["gate.puzzles=false"]
+    return [f"gate.{key}={value}" for key, value in gate.items()] + ["gate.puzzles=''"]
 
 
 def selftest(folder: Path, text: Path, *more: str) -> Done:
-    return scrutable("selftest", *more, *sizes(text), "--runs", folder)
+    return scrutable("selftest", *sizes(text), *more, "--runs", folder)
 
 
 def config_file(folder: Path) -> Path:
@@ -35,7 +37,7 @@ def config_file(folder: Path) -> Path:
 
 
 def test_it_prints_the_table_and_the_run_records_it(text: Path, tmp_path: Path) -> None:
-    done = selftest(tmp_path, text, str(config_file(tmp_path)))
+    done = scrutable("selftest", config_file(tmp_path), *sizes(text), "--runs", tmp_path)
     assert done.returncode == 0, done.stderr
     head, row, *_ = done.stdout.splitlines()
     assert head.split()[:2] == ["simulator", "explainer"]
@@ -52,10 +54,10 @@ def test_it_prints_the_table_and_the_run_records_it(text: Path, tmp_path: Path) 
 
 
 def test_a_second_call_tries_nothing_again_and_says_the_same(text: Path, tmp_path: Path) -> None:
-    config = str(config_file(tmp_path))
-    first = selftest(tmp_path, text, config)
+    arguments = ["selftest", config_file(tmp_path), *sizes(text), "--runs", tmp_path]
+    first = scrutable(*arguments)
     written = (tmp_path / "own" / "level-0" / "gate.parquet").stat().st_mtime_ns
-    again = selftest(tmp_path, text, config)
+    again = scrutable(*arguments)
     assert again.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert (tmp_path / "own" / "level-0" / "gate.parquet").stat().st_mtime_ns == written
 
@@ -72,7 +74,7 @@ def test_simulators_and_explainers_named_on_the_command_line_take_the_place_of_t
 
 def run_with_gate(folder: Path, text: Path, source: Path) -> Path:
     """A run whose explainers are not tried: the search for programs takes its time."""
-    gate = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "puzzles": False}
+    gate = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "puzzles": ""}
     return write_config(
         folder / "toy.yaml", source, gate=gate | {"attacked": 0}, explainers={"table": {"kind": "table"}}
     )
@@ -94,10 +96,33 @@ def test_a_run_without_a_gate_says_so_on_top_and_one_with_a_passed_gate_does_not
     assert load_run(tmp_path / "gated" / "toy").gate["is_passed"].all()
 
 
+def test_puzzles_scored_as_records_reproduce_the_gates_figures(text: Path, tmp_path: Path) -> None:
+    """Exported, and scored with the same simulator: the same correlation for each explanation."""
+    puzzles, model = tmp_path / "puzzles.json", save_tiny_model("llama", tmp_path / "tiny")
+    sentences = [["A", [" red", 9], f" w{i}", " car"] for i in range(6)] + [["No", " hue"]] * 2
+    facts = {"explanation": "colors", "false_explanations": ["cars", "words"], "sentences": sentences}
+    puzzles.write_text(json.dumps({name: {"name": name, **facts} for name in ("one", "two")}))
+    small = ["gate.test_windows=5", "gate.placebos=1", "gate.attacked=0", f"gate.puzzles={puzzles}"]
+    done = selftest(tmp_path, text, *small, "--simulator", str(model))
+    assert done.returncode == 0, done.stderr
+    cases = load_run(tmp_path / "selftest").gate_cases.query("kind == 'puzzle'")
+
+    done = scrutable("export", puzzles, "--to", tmp_path / "files")
+    assert done.returncode == 0, done.stderr
+    records, explanations = done.stdout.split()
+    arguments = ["--records", records, "--explanations", explanations, "--simulator", model]
+    done = scrutable("score", *arguments, "--nulls", "1", "--no-opponents", "--runs", tmp_path)
+    assert done.returncode == 0, done.stderr
+    scores = load_run(tmp_path / "score").scores.query("metric == 'correlation'")
+    scores = scores[scores["explainer"] != "puzzle.best"].sort_values(["unit", "explainer"])
+    assert len(scores) == len(cases) == 6
+    assert cases["value"].tolist() == pytest.approx(scores["value"].tolist(), abs=1e-5)
+    assert cases["value"].nunique() > 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["no-such.yaml"], "no-such.yaml"),
         (["--simulator", "no-such-model"], "no-such-model"),
         (["gate.placebo=3"], "placebos"),
         (["--simulator", "program", "--simulator", "program"], "named twice"),
