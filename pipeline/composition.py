@@ -115,7 +115,8 @@ class Composition:
             if isinstance(self._config.subject, ModelConfig):
                 self.locate(self._config.subject)
         if self._config.gate:
-            resolve_corpus(self._config.gate.source, say=self._say)
+            for name in filter(None, (self._config.gate.source, self._config.gate.puzzles)):
+                resolve_corpus(name, say=self._say)
         for part in (*self._config.explainers.values(), *self._config.simulators.values()):
             self._check_prompt(part)
             if isinstance(part, ProbeExplainer | ProbeSimulator):

@@ -181,11 +181,17 @@ def levels(program: Program, tokens: Sequence[str]) -> list[int]:
 
 def fires(test: Test, tokens: Sequence[str]) -> list[bool]:
     """(T,) whether the test holds of each token; white space around a token does not count."""
-    bare = [token.strip() for token in tokens]
-    return _holds(test, bare, [token.casefold() for token in bare])
+    return _holds(test, *_plain(tuple(tokens)))
 
 
-def _holds(test: Test, bare: list[str], folded: list[str]) -> list[bool]:
+@functools.lru_cache(maxsize=4096)  # many programs are tried on the same passages
+def _plain(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tokens without white space around them, and the same with case folded."""
+    bare = tuple(token.strip() for token in tokens)
+    return bare, tuple(token.casefold() for token in bare)
+
+
+def _holds(test: Test, bare: tuple[str, ...], folded: tuple[str, ...]) -> list[bool]:
     match test:
         case Shape(name):
             return [SHAPES[name](token) for token in bare]

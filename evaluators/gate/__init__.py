@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scrutable.evaluators.gate.adversaries import attack_cases, attack_results
-from scrutable.evaluators.gate.known_answers import explanatory, known_answers
+from scrutable.evaluators.gate.known_answers import known_answers
 from scrutable.evaluators.gate.trial import Trial
 from scrutable.evaluators.gate.verdict import attack_table, results, table
 from scrutable.pipeline.config import GateConfig
@@ -53,8 +53,7 @@ def run_gate(
         done += 1
         progress(min(done, total), total)
 
-    jobs = explanatory(known) if explainers else []
-    written = {explainer.name: explainer.explain(jobs) for explainer, _ in explainers}
+    written = {explainer.name: explainer.explain(known.explanatory) for explainer, _ in explainers}
     cases: list[GateCase] = []
     attacks: list[AttackCase] = []
     for simulator in tested:

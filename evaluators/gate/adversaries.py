@@ -19,7 +19,7 @@ import numpy as np
 
 from scrutable.evaluators.evidence import batches
 from scrutable.evaluators.gate.attacks import ATTACKS, PAYLOAD, Target, poisoned
-from scrutable.evaluators.gate.known_answers import Floats, KnownAnswers, explanatory
+from scrutable.evaluators.gate.known_answers import Floats, KnownAnswers
 from scrutable.evaluators.gate.trial import Trial
 from scrutable.evaluators.gate.units import Activity, PlantedUnit
 from scrutable.evaluators.gate.verdict import wilson
@@ -75,7 +75,7 @@ class _Siege:
     @cached_property
     def targets(self) -> list[Target]:
         called = {case.unit for case in self.trial.planted if case.is_called}
-        shown = {job.unit: job.shown for job in explanatory(self.known)} if called else {}
+        shown = {job.unit: job.shown for job in self.known.explanatory} if called else {}
         rng = generator(self.known.seed, "attacked")
         units = [self.known.units[i] for i in rng.permutation(len(self.known.units))]
         attacked = [unit for unit in units if unit.id in called and unit.id in shown]
@@ -133,7 +133,7 @@ class _Siege:
         unit = target.unit
         scored = self.trial.case(unit, own, attack, text)
         truth = next(case.value for case in self.trial.planted if case.unit == unit.id)
-        excerpts = self.known.excerpts(unit.activity)
+        excerpts = self.known.planted[unit.id]
         usual_truth = usual_score(excerpts, self.trial.truth_of(unit))
         usual = usual_score(excerpts, own) if own else math.nan
         table = self._table_value(target)

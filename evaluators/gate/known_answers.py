@@ -5,7 +5,7 @@ Shape key: U units, W windows, N scored tokens of the pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,6 +50,22 @@ class KnownAnswers:
             n_top += is_top
             found.append(Excerpt(passage, document, "test", activations, weight, is_top))
         return tuple(found)
+
+    @cached_property
+    def planted(self) -> Mapping[str, tuple[Excerpt, ...]]:
+        """The pool as excerpts of each planted unit."""
+        return {unit.id: self.excerpts(unit.activity) for unit in self.units}
+
+    @cached_property
+    def explanatory(self) -> tuple[Explanatory, ...]:
+        """What an explainer under test sees of each planted unit: weighted windows of the explain split."""
+        of_split = np.flatnonzero(self.windows.split == SPLITS.index("explain"))
+        fires = firing(self.units, self.windows, of_split)
+        return tuple(
+            Explanatory(unit.id, tuple(_shown(self, unit, of_split, fires[u])))
+            for u, unit in enumerate(self.units)
+            if fires[u].any()
+        )
 
     def flat(self, activity: Activity) -> Floats:
         """(N,) activations of a unit on the scored tokens of the pool."""
@@ -97,17 +113,6 @@ def firing(units: Sequence[PlantedUnit], windows: Windows, chosen: NDArray[np.in
         for row, unit in enumerate(units):
             fires[row, column] = any(unit.activity(passage)[passage.n_context :])
     return fires
-
-
-def explanatory(known: KnownAnswers) -> list[Explanatory]:
-    """What an explainer under test sees of each planted unit: windows of the explain split, with weights."""
-    of_split = np.flatnonzero(known.windows.split == SPLITS.index("explain"))
-    fires = firing(known.units, known.windows, of_split)
-    return [
-        Explanatory(unit.id, tuple(_shown(known, unit, of_split, fires[u])))
-        for u, unit in enumerate(known.units)
-        if fires[u].any()
-    ]
 
 
 def _shown(

@@ -98,7 +98,7 @@ class Trial:
             for other in self._known.units
             if self.is_unrelated(unit, other) and f"{other.id}/{TRUTH}" in self._simulated
         ]
-        excerpts = self._known.excerpts(unit.activity)
+        excerpts = self._known.planted[unit.id]
         case = GateCase(self.simulator.name, explainer, "planted", unit.id, text, *_BLANK, reason=reason)
         return _scored(case, excerpts, own, nulls)
 
