@@ -39,6 +39,7 @@ from scrutable.pipeline.config import (
     RecordsConfig,
     RunConfig,
     SimulatorConfig,
+    of_another,
 )
 from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.errors import ConfigError
@@ -193,7 +194,7 @@ class Composition:
         explainers = [
             (self.explainer(name), EXPLAINERS[settings.kind].language)
             for name, settings in self._config.explainers.items()
-            if not getattr(settings, "of", "")
+            if not of_another(settings)
         ]
         return run_gate(
             windows,

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -22,6 +23,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -180,7 +182,7 @@ class Budget(Section):
     """How long a surrogate may be: as long as another explainer's text, or a number of bits."""
 
     bits: PositiveInt = 400  # where `of` is not given
-    of: str = ""  # an explainer above this one; the budget is the length of its explanation of the unit
+    of: str = ""  # another explainer; the budget is the length of its explanation of the unit
 
 
 class TreeExplainer(Budget):
@@ -209,7 +211,7 @@ class CompiledExplainer(CompilingConfig):
     """Another explainer's explanations, written again as programs."""
 
     kind: Literal["compiled"] = "compiled"
-    of: str  # an explainer above this one
+    of: str  # another explainer
 
 
 class ProbeExplainer(Section):
@@ -336,6 +338,11 @@ JudgeConfig = Annotated[
 ]
 
 
+def of_another(explainer: ExplainerConfig) -> str:
+    """The explainer whose text this one starts from; empty for one that starts from excerpts alone."""
+    return explainer.of if isinstance(explainer, Budget | CompiledExplainer) else ""
+
+
 def _kinds_without_a_model(union: Any) -> tuple[str, ...]:
     members = get_args(get_args(union)[0])
     return tuple(m.model_fields["kind"].default for m in members if "model" not in m.model_fields)
@@ -381,6 +388,18 @@ class JobConfig(Section):
     scoring: ScoringConfig = ScoringConfig()
     shard: PositiveInt = 8  # units in one part file: what an interruption can cost
 
+    @field_validator("explainers")
+    @classmethod
+    def _order(cls, explainers: dict[str, ExplainerConfig]) -> dict[str, ExplainerConfig]:
+        """Each after the one whose text it starts from, wherever the file has it."""
+        needs = {name: {of_another(e)} & set(explainers) for name, e in explainers.items()}
+        try:
+            order = list(TopologicalSorter(needs).static_order())
+        except CycleError as error:
+            circle = " of ".join(error.args[1])
+            raise ValueError(f"{circle}: none of them can come first") from None
+        return {name: explainers[name] for name in order}
+
     @property
     def digest(self) -> str:
         """SHA-256 of the resolved config, 16 hex digits."""
@@ -402,12 +421,10 @@ class RunConfig(JobConfig):
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
-        above: set[str] = set()
         for name, explainer in self.explainers.items():
-            of = getattr(explainer, "of", "")
-            if of and of not in above:
-                raise ValueError(f"explainers.{name}.of: no explainer {of!r} above it")
-            above.add(name)
+            if (of := of_another(explainer)) and of not in self.explainers:
+                known = ", ".join(self.explainers)
+                raise ValueError(f"explainers.{name}.of: no explainer {of!r} (there are {known})")
         if self.random_subject and not isinstance(self.subject, NeuronSubjectConfig):
             raise ValueError("random_subject needs a subject with weights")
         return self
@@ -529,7 +546,8 @@ def _describe(error: ValidationError, root: type[BaseModel]) -> str:
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"{where}: unknown key.{hint} (allowed: {', '.join(known)}){more}"
-    return f"{where}: {first['msg']}{more}"
+    what = f"{first['msg'].removeprefix('Value error, ')}{more}"
+    return f"{where}: {what}" if where else what
 
 
 _PLACE_OF_KIND = {

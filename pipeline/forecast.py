@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scrutable.pipeline.config import RunConfig, SamplesConfig
+from scrutable.pipeline.config import RunConfig, SamplesConfig, of_another
 from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.protocols import Examination, Explanatory, Parts, SimulationJob, Subject, Watch
 from scrutable.pipeline.records import (
@@ -142,7 +142,7 @@ def _explain_line(
     written: Written,
 ) -> StageForecast:
     explainer = parts.explainer(name)
-    sources = written.get(getattr(config.explainers[name], "of", ""), {})
+    sources = written.get(of_another(config.explainers[name]), {})
     jobs = [job._replace(source=sources.get(job.unit)) for job in jobs]
     explainer.explain(jobs[:1])  # loads and warms up what is lazy
     seconds, answers = _timed(lambda: explainer.explain(jobs))

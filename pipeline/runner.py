@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from scrutable.pipeline.config import JobConfig
+from scrutable.pipeline.config import JobConfig, of_another
 from scrutable.pipeline.protocols import (
     Evaluation,
     Evidence,
@@ -150,7 +150,7 @@ class Runner:
             if not todo:
                 continue
             explainer = self.parts.explainer(name)
-            sources = self._explanations(getattr(settings, "of", "") or "")
+            sources = self._explanations(of_another(settings))
             with self.watch(f"explain: {name}") as progress:
                 for number in todo:
                     jobs, answers = self._explanatory(self._shards[number], sources, name)

@@ -53,6 +53,29 @@ def refusal(data: dict[str, Any]) -> str:
     return message
 
 
+def with_explainers(**explainers: dict[str, Any]) -> dict[str, Any]:
+    return changed("explainers", explainers)
+
+
+def test_an_explainer_may_stand_anywhere_and_comes_after_the_one_it_starts_from() -> None:
+    llm, tree = {"kind": "llm", "model": "tiny"}, {"kind": "tree", "of": "llm"}
+    compiled = {"kind": "compiled", "model": "tiny", "of": "llm"}
+    config = parsed(with_explainers(compiled=compiled, tree=tree, table={"kind": "table"}, llm=llm))
+    order = list(config.explainers)
+    assert sorted(order) == ["compiled", "llm", "table", "tree"]
+    assert order.index("llm") < min(order.index("compiled"), order.index("tree"))
+    assert parse_config(config.model_dump(mode="json"), source="again") == config
+
+
+def test_an_explainer_of_one_that_is_not_there_or_of_itself_in_the_end_is_refused() -> None:
+    tree = {"kind": "tree", "of": "lmm"}
+    assert refusal(with_explainers(llm={"kind": "table"}, tree=tree)) == (
+        "toy.yaml: explainers.tree.of: no explainer 'lmm' (there are llm, tree)"
+    )
+    circle = {"a": {"kind": "tree", "of": "b"}, "b": {"kind": "rules", "of": "a"}}
+    assert "none of them can come first" in refusal(with_explainers(**circle))
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "toy.yaml"
@@ -136,9 +159,9 @@ def test_an_unknown_key_is_named_before_the_missing_one_that_it_explains() -> No
         ("explainers", {"a b": {"kind": "table"}}, "explainers.a b: String should match pattern"),
         ("name", "../elsewhere", "name: String should match pattern"),
         ("units.sample", 0, "units.sample: Input should be greater than 0"),
-        ("corpus.skip", 64, "corpus: Value error, skip (64) must be smaller than window (64)"),
-        ("corpus.splits", {"explain": 0.5, "test": 0.5}, "corpus: Value error, splits needs explain"),
-        ("samples.top", {"explain": 1}, "samples: Value error, top needs explain, calibrate and test"),
+        ("corpus.skip", 64, "corpus: skip (64) must be smaller than window (64)"),
+        ("corpus.splits", {"explain": 0.5, "test": 0.5}, "corpus: splits needs explain"),
+        ("samples.top", {"explain": 1}, "samples: top needs explain, calibrate and test"),
         ("corpus.near_duplicate", float("nan"), "corpus.near_duplicate: Input should be"),
     ],
 )
