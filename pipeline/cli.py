@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,6 +15,7 @@ from scrutable.pipeline.errors import ConfigError, ScrutableError
 if TYPE_CHECKING:
     from scrutable.pipeline.config import AnyConfig
     from scrutable.pipeline.forecast import StageForecast
+    from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.store import RunFolder
 
 app = typer.Typer(
@@ -24,6 +27,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Named models and corpora.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
+simulator_app = typer.Typer(help="Trained simulators.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(simulator_app, name="simulator")
 
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, for example configs/demo.yaml.")]
 Overrides = Annotated[
@@ -214,6 +219,32 @@ def models_fetch(
         say_result(f"{name}: {path}")
 
 
+@simulator_app.command("train")
+def simulator_train(config: ConfigPath, overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
+    """Train a simulator on planted units; the same command continues an interrupted training."""
+    from scrutable.pipeline.composition import train
+    from scrutable.pipeline.config import TrainConfig, load_config
+
+    resolved = load_config(config, overrides or ())
+    if not isinstance(resolved, TrainConfig):
+        raise ConfigError(f"{config}: a training needs job: train, but its job is {resolved.job!r}")
+    with _job(resolved, runs / resolved.name) as job:
+        adapter = train(resolved, job.folder, say=say, watch=job.clock, note=job.note)
+    say_result(f"adapter: {adapter}")
+
+
+@simulator_app.command("export")
+def simulator_export(
+    to: Annotated[Path, typer.Option(help="A folder to write into.")],
+    model: Annotated[str, typer.Option(help="The base model.")] = "",
+    adapter: Annotated[str, typer.Option(help="A folder that training wrote; else what is shipped.")] = "",
+) -> None:
+    """Write a trained simulator as a token classifier that transformers and GPU servers load."""
+    from scrutable.pipeline.composition import export_simulator
+
+    say_result(str(export_simulator(model, adapter, to, say=say)))
+
+
 def say(line: str) -> None:
     """A line for the person at the terminal."""
     sys.stderr.write(f"{line}\n")
@@ -241,14 +272,24 @@ def _limited(config: AnyConfig, limit: int | None) -> AnyConfig:
     return config.model_copy(update={"units": units, "name": f"{config.name}-limit{limit}"})
 
 
-def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
+class _Job(NamedTuple):
+    """A run folder that is open for writing, and what is told of the work in it."""
+
+    folder: RunFolder
+    clock: StageClock
+    note: Callable[[str, Any], None]  # puts a fact into the manifest
+
+
+@contextmanager
+def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
+    """Opens a run folder and its manifest, which is kept whatever happens; an interrupt is one line."""
     from datetime import UTC, datetime
 
-    from scrutable.pipeline.composition import host_facts, runner_of
+    from scrutable.pipeline.composition import host_facts
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.store import RunFolder
 
-    folder = RunFolder(runs / (folder_name or config.name))
+    folder = RunFolder(path, level=level)
     with folder.opened(config):
         manifest = folder.manifest()
         clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
@@ -261,20 +302,30 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
             manifest[key] = {**manifest.get(key, {}), **fact}
             folder.write_manifest(manifest)
 
-        runner, parts = runner_of(config, folder, say=say, watch=clock, note=note)
         try:
-            if until == "gate":
-                runner.gate()
-            else:
-                if not runner.is_simulated:
-                    parts.check()
-                runner.run(until=until)
+            yield _Job(folder, clock, note)
         except KeyboardInterrupt:
             say("scrutable: interrupted; run the same command again to continue")
             sys.exit(130)
         finally:
             folder.write_manifest(manifest)
-        _say_what_there_is(folder, until=until)
+
+
+def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
+    from scrutable.pipeline.composition import runner_of
+    from scrutable.pipeline.config import TrainConfig
+
+    if isinstance(config, TrainConfig):
+        raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
+    with _job(config, runs / (folder_name or config.name), level="level-0") as job:
+        runner, parts = runner_of(config, job.folder, say=say, watch=job.clock, note=job.note)
+        if until == "gate":
+            runner.gate()
+        else:
+            if not runner.is_simulated:
+                parts.check()
+            runner.run(until=until)
+        _say_what_there_is(job.folder, until=until)
 
 
 def _say_what_there_is(folder: RunFolder, *, until: str) -> None:

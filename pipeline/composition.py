@@ -21,11 +21,13 @@ from scrutable.evaluators.scorers import SCORERS
 from scrutable.evaluators.scorers.simulation import calibration
 from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.evaluators.summary import summarise
+from scrutable.evaluators.trained.adapters import adapter_facts, adapter_folder, shipped_bases
+from scrutable.evaluators.trained.job import train_simulator
 from scrutable.pipeline.assets import resolve_corpus, resolve_model
 from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
 from scrutable.pipeline.collecting import Collector
 from scrutable.pipeline.config import (
-    AnyConfig,
+    SHIPPED,
     AskingConfig,
     CompiledExplainer,
     CorpusConfig,
@@ -39,6 +41,8 @@ from scrutable.pipeline.config import (
     RecordsConfig,
     RunConfig,
     SimulatorConfig,
+    TrainConfig,
+    TrainedSimulator,
     of_another,
 )
 from scrutable.pipeline.cutting import cut_corpus
@@ -122,6 +126,9 @@ class Composition:
             self._check_prompt(part)
             if isinstance(part, ProbeExplainer | ProbeSimulator):
                 self.locate(ModelConfig(model=part.model))
+            elif isinstance(part, TrainedSimulator):
+                adapter_folder(part)
+                self.locate(part)
         for judge in self._config.judges.values():
             self._check_prompt(judge)
 
@@ -220,17 +227,7 @@ class Composition:
     def locate(self, config: ModelConfig) -> LocatedModel:
         """The files of a model, fetched and converted if need be."""
         if config not in self._models:
-            files = resolve_model(config.model, convert=convert_gguf, check=check_continuation, say=self._say)
-            placement = place(device=config.device, dtype=config.dtype)
-            facts = {
-                "name": files.name,
-                "digest": files.digest,
-                "source": files.source,
-                "note": files.note,
-                "dtype": placement.dtype,
-                "device": placement.device,
-            }
-            self._models[config] = LocatedModel(files.name, str(files.path), facts)
+            self._models[config] = locate(config, say=self._say)
         return self._models[config]
 
     def _facts(self, config: ExplainerConfig | SimulatorConfig | JudgeConfig) -> dict[str, Any]:
@@ -238,12 +235,55 @@ class Composition:
         if isinstance(config, AskingConfig):
             facts |= {**self.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest
+        elif isinstance(config, TrainedSimulator):
+            facts |= {**self.locate(config).provenance, **adapter_facts(adapter_folder(config))}
         elif isinstance(config, ProbeExplainer | ProbeSimulator):
             facts |= {
                 **self.locate(ModelConfig(model=config.model)).provenance,
                 "note": "input embeddings alone",
             }
         return facts
+
+
+def locate(config: ModelConfig, *, say: Callable[[str], None]) -> LocatedModel:
+    """The files of a model, fetched and converted if need be."""
+    files = resolve_model(config.model, convert=convert_gguf, check=check_continuation, say=say)
+    placement = place(device=config.device, dtype=config.dtype)
+    facts = {
+        "name": files.name,
+        "digest": files.digest,
+        "source": files.source,
+        "note": files.note,
+        "dtype": placement.dtype,
+        "device": placement.device,
+    }
+    return LocatedModel(files.name, str(files.path), facts)
+
+
+def train(
+    config: TrainConfig,
+    folder: RunFolder,
+    *,
+    say: Callable[[str], None],
+    watch: Watch,
+    note: Callable[[str, Any], None],
+) -> Path:
+    """Trains a simulator in a folder, and returns the folder of its adapter."""
+    curriculum = config.curriculum
+    corpus = resolve_corpus(curriculum.source, say=say)
+    puzzles = read_puzzles(resolve_corpus(curriculum.puzzles, say=say)) if curriculum.puzzles else ()
+    base = locate(config.base, say=say)
+    with watch("train") as progress:
+        return train_simulator(config, base, corpus, puzzles, folder.path, note=note, progress=progress)
+
+
+def export_simulator(model: str, adapter: str, to: Path, *, say: Callable[[str], None]) -> Path:
+    """Writes a trained simulator as a token classifier; by default the one that comes with the package."""
+    from scrutable.evaluators.trained.exporting import export_reader
+
+    config = TrainedSimulator(model=model or shipped_bases()[0], adapter=adapter or SHIPPED)
+    folder = adapter_folder(config)
+    return export_reader(locate(config, say=say), folder, to)
 
 
 class _Nothing:
@@ -260,7 +300,7 @@ class _Nothing:
 
 
 def runner_of(
-    config: AnyConfig,
+    config: JobConfig,
     folder: RunFolder,
     *,
     say: Callable[[str], None],
@@ -286,7 +326,7 @@ def runner_of(
 
 
 def _twin_of(
-    config: AnyConfig,
+    config: JobConfig,
     folder: RunFolder,
     beside: Composition,
     *,

@@ -33,7 +33,11 @@ from scrutable.pipeline.records import Split
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # stands in file names
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+SHIPPED = "shipped"
+"""The adapter that comes with the package for a base model."""
 
 
 class Section(BaseModel):
@@ -243,6 +247,14 @@ class PromptedSimulator(AskingConfig):
     prompt: str = "simulate_marks"
 
 
+class TrainedSimulator(ModelConfig):
+    """A small model that was trained to simulate reads explanation and text in one pass."""
+
+    kind: Literal["trained"] = "trained"
+    adapter: str = SHIPPED  # or a folder that `scrutable simulator train` wrote
+    batch_size: PositiveInt = 64
+
+
 class CompiledSimulator(CompilingConfig):
     """A language model writes the explanation as a program, which is run."""
 
@@ -277,6 +289,7 @@ class ProbeSimulator(Section):
 
 SimulatorConfig = Annotated[
     PromptedSimulator
+    | TrainedSimulator
     | CompiledSimulator
     | TableSimulator
     | NgramsSimulator
@@ -376,11 +389,22 @@ class GateConfig(Section):
     attacked: Annotated[int, Field(ge=0)] = 20  # planted units on which each scripted attack is tried
 
 
-class JobConfig(Section):
-    """What every job has: simulators and judges of explanations, and how their answers become scores."""
+class NamedJob(Section):
+    """Anything that has a run folder."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: RunName
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the resolved config, 16 hex digits."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class JobConfig(NamedJob):
+    """A job that scores: simulators and judges of explanations, and how their answers become scores."""
+
     explainers: dict[Name, ExplainerConfig] = {}
     simulators: dict[Name, SimulatorConfig] = Field(min_length=1)
     judges: dict[Name, JudgeConfig] = {}
@@ -399,12 +423,6 @@ class JobConfig(Section):
             circle = " of ".join(error.args[1])
             raise ValueError(f"{circle}: none of them can come first") from None
         return {name: explainers[name] for name in order}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the resolved config, 16 hex digits."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 class RunConfig(JobConfig):
@@ -465,8 +483,41 @@ class SelftestConfig(JobConfig):
     gate: GateConfig = GateConfig()
 
 
-AnyConfig = RunConfig | RecordsConfig | SelftestConfig
-_JOBS: dict[str, type[AnyConfig]] = {"run": RunConfig, "score": RecordsConfig, "selftest": SelftestConfig}
+class CurriculumConfig(Section):
+    """Where the lessons of a trained simulator come from."""
+
+    source: str = "enwiki-sample"
+    wordnet: str = "/usr/share/wordnet"  # the dict folder of a WordNet 3.x
+    window: PositiveInt = 36  # words of one text
+    puzzles: str = "puzzles"  # whose descriptions must not be taught; empty: none
+
+
+class TrainConfig(NamedJob):
+    """A simulator is trained on planted units: an adapter and a head on the lower layers of a base model."""
+
+    job: Literal["train"]
+    base: ModelConfig
+    curriculum: CurriculumConfig = CurriculumConfig()
+    layers: PositiveInt = 16  # of the base, from the bottom
+    rank: PositiveInt = 12  # of the adapter
+    objective: Literal["levels", "hurdle", "ranking"] = "levels"
+    steps: PositiveInt = 800
+    rules: PositiveInt = 6  # in one step, with three lessons each
+    learning_rate: Annotated[float, Field(gt=0)] = 4e-4  # of the adapter; the head takes five times as much
+    warm_up: PositiveInt = 30  # steps
+    measure_every: PositiveInt = 100  # steps; the curve, and what an interruption can cost
+    patience: PositiveInt = 4  # measurements without a better one, after which training stops
+    measured_rules: PositiveInt = 32  # of the taught families and of the held-out ones, each
+
+
+ScoredConfig = RunConfig | RecordsConfig | SelftestConfig
+AnyConfig = ScoredConfig | TrainConfig
+_JOBS: dict[str, type[AnyConfig]] = {
+    "run": RunConfig,
+    "score": RecordsConfig,
+    "selftest": SelftestConfig,
+    "train": TrainConfig,
+}
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> AnyConfig:

@@ -61,6 +61,11 @@ class Template:
         read = ReadLabels(labels=self.required_labels().strings, positions=positions)
         return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
 
+    def parts(self, **records: Any) -> tuple[str, str]:
+        """What many prompts share, and the prompt's own text, for a reader that is no language model."""
+        shared, text, _ = self._render(records)
+        return "".join(shared), text
+
     def required_labels(self) -> Labels:
         """The labels. Raises ConfigError for a prompt that has none, so that no simulator can use it."""
         if self.labels is None:

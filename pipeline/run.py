@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scrutable.pipeline.config import AnyConfig
+    from scrutable.pipeline.config import ScoredConfig
     from scrutable.pipeline.store import RunFolder
 
 
 def load_run(path: str | Path) -> Run:
     """The run in a folder such as `runs/demo`. Raises RunFolderError if it is none."""
+    from scrutable.pipeline.config import TrainConfig
+    from scrutable.pipeline.errors import RunFolderError
     from scrutable.pipeline.store import RunFolder
 
     folder = RunFolder(Path(path))
-    return Run(folder, folder.config())
+    config = folder.config()
+    if isinstance(config, TrainConfig):
+        raise RunFolderError(f"{path} is a training, which has no tables; its curve is in curve.jsonl")
+    return Run(folder, config)
 
 
 class Run:
@@ -28,7 +33,7 @@ class Run:
     gives their shapes, units and ranges.
     """
 
-    def __init__(self, folder: RunFolder, config: AnyConfig) -> None:
+    def __init__(self, folder: RunFolder, config: ScoredConfig) -> None:
         self._folder = folder
         self.path = folder.path
         self.config = config

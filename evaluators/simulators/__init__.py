@@ -8,9 +8,11 @@ from scrutable.evaluators.simulators.probe import ProbeSimulator
 from scrutable.evaluators.simulators.program import ProgramSimulator
 from scrutable.evaluators.simulators.prompted import PromptedSimulator
 from scrutable.evaluators.simulators.table import TableSimulator
+from scrutable.evaluators.simulators.trained import TrainedSimulator
 
 SIMULATORS: dict[str, Any] = {
     "prompted": PromptedSimulator,
+    "trained": TrainedSimulator,
     "compiled": CompiledSimulator,
     "table": TableSimulator,
     "ngrams": NgramsSimulator,

@@ -6,7 +6,6 @@ by which explainers, simulators and scorers are themselves judged.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,8 +22,7 @@ from scrutable.pipeline.records import Unit
 from scrutable.pipeline.sampling import Captured, SamplingPlan
 from scrutable.pipeline.subjects.strata import Arrays, StrataSampler
 from scrutable.pipeline.windows import Windows
-
-_TOKEN = re.compile(r" ?\w+| ?[^\w\s]|\s")
+from scrutable.pipeline.words import split_words
 
 
 class PlantedSubject:
@@ -57,7 +55,7 @@ class PlantedSubject:
         """Words with the space before them, punctuation, and other white space, one token each."""
         return [
             Tokenized(tuple(zlib.crc32(p.encode()) >> 1 for p in pieces), pieces)
-            for pieces in (tuple(_TOKEN.findall(text)) for text in texts)
+            for pieces in (split_words(text) for text in texts)
         ]
 
     def sampler(self, plan: SamplingPlan) -> Sampler:

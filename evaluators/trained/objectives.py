@@ -1,0 +1,61 @@
+"""What a head is taught: how logits become probabilities of levels, and what a lesson costs.
+
+Shape key: R tokens of all lessons of a step, L levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch.nn.functional import cross_entropy, softplus
+
+Objective = Literal["levels", "hurdle", "ranking"]
+
+_RANKING_WEIGHT = 0.5
+_MARGIN_SCALE = 1.0  # levels
+
+
+def log_probabilities(logits_RL: torch.Tensor, objective: Objective) -> torch.Tensor:
+    """(R, L) natural-log probabilities; the first level is silence.
+
+    `hurdle`: whether the unit fires is decided by the first logit alone, how strongly by the others.
+    """
+    if objective != "hurdle":
+        return logits_RL.log_softmax(-1)
+    silent, strong = logits_RL[:, :1], logits_RL[:, 1:]
+    return torch.cat([-softplus(-silent), -softplus(silent) + strong.log_softmax(-1)], dim=1)
+
+
+def loss(
+    logits_RL: torch.Tensor,
+    truth_R: torch.Tensor,
+    *,
+    objective: Objective,
+    levels: Sequence[float],
+    pairs: Sequence[tuple[slice, slice]],
+) -> torch.Tensor:
+    """Mean negative log-likelihood of the true levels, in nats for each token.
+
+    `ranking` adds, for two descriptions of one text, what it takes to put the expected levels of a token in
+    the order of the true ones (RankNet, Burges et al. 2005).
+
+    Args:
+        logits_RL: of the head.
+        truth_R: number of the true level.
+        objective: which one.
+        levels: (L,) the value of each level.
+        pairs: the rows of two lessons with the same text.
+    """
+    logp_RL = log_probabilities(logits_RL, objective)
+    total = cross_entropy(logp_RL, truth_R)
+    if objective == "ranking" and pairs:
+        expected_R = logp_RL.exp() @ torch.tensor(levels, device=logp_RL.device)
+        apart = torch.cat([expected_R[a] - expected_R[b] for a, b in pairs])
+        truly = torch.cat([truth_R[a] - truth_R[b] for a, b in pairs])
+        differs = truly != 0
+        if differs.any():
+            wrong = softplus(-apart[differs] * truly[differs].sign() / _MARGIN_SCALE)
+            total = total + _RANKING_WEIGHT * wrong.mean()
+    return total
