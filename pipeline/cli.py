@@ -38,7 +38,10 @@ RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders lie.
 RunPath = Annotated[Path, typer.Argument(help="A run folder, for example runs/demo.")]
 Simulators = Annotated[
     list[str] | None,
-    typer.Option("--simulator", help="A model, MODEL:PROMPT, or a kind such as program; may be repeated."),
+    typer.Option(
+        "--simulator",
+        help="trained, trained:ADAPTER, a model, MODEL:PROMPT, or a kind such as program; may be repeated.",
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first N units, in a run folder named NAME-limitN.")

@@ -251,6 +251,7 @@ class TrainedSimulator(ModelConfig):
     """A small model that was trained to simulate reads explanation and text in one pass."""
 
     kind: Literal["trained"] = "trained"
+    model: str = "qwen2.5-coder-0.5b"
     adapter: str = SHIPPED  # or a folder that `scrutable simulator train` wrote
     batch_size: PositiveInt = 64
 
@@ -356,14 +357,18 @@ def of_another(explainer: ExplainerConfig) -> str:
     return explainer.of if isinstance(explainer, Budget | CompiledExplainer) else ""
 
 
-def _kinds_without_a_model(union: Any) -> tuple[str, ...]:
+def _kinds_that_need_no_more(union: Any) -> tuple[str, ...]:
     members = get_args(get_args(union)[0])
-    return tuple(m.model_fields["kind"].default for m in members if "model" not in m.model_fields)
+    return tuple(
+        member.model_fields["kind"].default
+        for member in members
+        if not any(field.is_required() for field in member.model_fields.values())
+    )
 
 
-EXPLAINER_KINDS = _kinds_without_a_model(ExplainerConfig)
-SIMULATOR_KINDS = _kinds_without_a_model(SimulatorConfig)
-"""Kinds that a command line may name without more: they need no model."""
+EXPLAINER_KINDS = _kinds_that_need_no_more(ExplainerConfig)
+SIMULATOR_KINDS = _kinds_that_need_no_more(SimulatorConfig)
+"""Kinds that a command line may name without more."""
 
 
 class ScoringConfig(Section):

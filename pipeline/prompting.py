@@ -112,6 +112,11 @@ def template(name: str) -> Template:
     )
 
 
+def unmarked(text: str) -> str:
+    """A text as it is, character by character, but for our own marks, which are no longer that."""
+    return text.translate({ord(SHARED_END): "\ufffd", ord(READ_HERE): "\ufffd"})
+
+
 def visible(token: str) -> str:
     """A token on one line of a prompt: line breaks and tabs spelt out, our own marks removed."""
     return token.translate(_SPELT_OUT)
@@ -144,6 +149,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=False,
     )
     environment.filters["visible"] = visible
+    environment.filters["unmarked"] = unmarked
     return environment
 
 

@@ -17,7 +17,7 @@ from scrutable.pipeline.config import (
 )
 from scrutable.pipeline.errors import ConfigError
 
-DEFAULT_SIMULATOR = "smollm2-135m"
+DEFAULT_SIMULATOR = "trained"
 _TRANSPARENT = ("table", "ngrams", "program")  # read whatever is written for them, and cost nothing
 _OPPONENTS = ("table", "ngrams", "program", "tree", "rules", "template", "generic")
 
@@ -34,7 +34,8 @@ def records_config(
 ) -> RecordsConfig:
     """A job that scores someone's explanations on someone's records.
 
-    Without a simulator the smallest embedded model reads English; what is transparent is always there.
+    Without a simulator the trained one that comes with the package reads English; what is transparent is
+    always there.
     """
     named = _sections(simulators or (DEFAULT_SIMULATOR,), SIMULATOR_KINDS, otherwise="prompted")
     config = parse_config(
@@ -79,16 +80,18 @@ def selftest_config(
 
 
 def _sections(names: Sequence[str], kinds: Sequence[str], *, otherwise: str) -> dict[str, dict[str, Any]]:
-    """A name is a kind that needs no model, or MODEL, or MODEL:PROMPT."""
+    """A name is a kind that needs no more, or trained:ADAPTER, or MODEL, or MODEL:PROMPT."""
     sections: dict[str, dict[str, Any]] = {}
     for name in names:
-        model, _, prompt = name.partition(":")
-        section = {"kind": name} if name in kinds else {"kind": otherwise, "model": model}
-        if prompt:
-            section["prompt"] = prompt
-        label = "".join(
-            c if c.isalnum() or c in "_-" else "-" for c in "-".join(filter(None, (Path(model).name, prompt)))
-        )
+        what, _, more = name.partition(":")
+        if name in kinds:
+            section = {"kind": name}
+        elif what in kinds:
+            section = {"kind": what, "adapter": more}
+        else:
+            section = {"kind": otherwise, "model": what} | ({"prompt": more} if more else {})
+        words = "-".join(filter(None, (Path(what).name, Path(more).name)))
+        label = "".join(c if c.isalnum() or c in "_-" else "-" for c in words)
         if label in sections:
             raise ConfigError(f"{name}: named twice")
         sections[label] = section

@@ -1,4 +1,4 @@
-"""Subject and simulator tokens that differ: each subject token is read where the simulator has read it whole."""
+"""Tokens that differ: each subject token is read where the simulator has read it whole."""
 
 from __future__ import annotations
 

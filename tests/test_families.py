@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,8 +16,9 @@ from scrutable.evaluators.trained.families import (
     phrasings,
     plain,
 )
-from scrutable.evaluators.trained.lists import read_yaml
 from scrutable.evaluators.trained.lexicon import Lexicon
+from scrutable.evaluators.trained.lists import read_yaml
+from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.program_text import read_program
 from scrutable.pipeline.programs import fires, levels
 
@@ -106,6 +106,15 @@ def test_an_excluded_description_is_never_said_in_whatever_register(lexicon: Lex
     for _ in range(200):
         planted = draw(rng, lexicon, families=["position"], excluded=excluded)
         assert plain(planted.description) not in excluded
+
+
+def test_a_family_without_words_is_passed_over_and_none_at_all_is_refused(lexicon: Lexicon) -> None:
+    bare = Lexicon(lexicon.texts, lexicon.places, lexicon.counts, (), lexicon.spelt, lexicon.frequent)
+    rng = Random(0)
+    found = {draw(rng, bare, families=["noun", "word"], excluded=frozenset()).family for _ in range(20)}
+    assert found == {"word"}
+    with pytest.raises(ConfigError, match="give a larger corpus"):
+        draw(rng, bare, families=["noun", "topic"], excluded=frozenset())
 
 
 def test_parts_of_text_are_programs_that_differ_and_phrasings_are_format_strings() -> None:

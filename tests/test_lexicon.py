@@ -12,6 +12,7 @@ from toy_curriculum import toy_texts, toy_wordnet
 
 from scrutable.evaluators.trained.lexicon import LARGEST, SMALLEST, Lexicon, build_lexicon, texts_with
 from scrutable.evaluators.trained.texts import Text
+from scrutable.pipeline.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,14 @@ def test_texts_with_a_word_are_exactly_those_in_which_it_stands(lexicon: Lexicon
 
 
 def test_a_word_is_named_as_it_is_mostly_written(tmp_path: Path) -> None:
-    texts = [Text("d", (" Paris", " Paris", " paris", " the", " The", " the"))]
+    texts = [*toy_texts(), Text("d", (*(" Paris",) * 99, *(" paris",) * 9, " the", " The", " the"))]
     spelt = build_lexicon(texts, toy_wordnet(tmp_path)).spelt
     assert (spelt["paris"], spelt["the"]) == ("Paris", "the")
+
+
+def test_a_corpus_with_too_few_words_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give a larger corpus"):
+        build_lexicon(toy_texts(n=2), toy_wordnet(tmp_path))
 
 
 def test_a_held_out_set_is_never_among_those_that_are_taught(lexicon: Lexicon) -> None:

@@ -93,10 +93,10 @@ def test_each_prompt_is_clean_text(name: str) -> None:
 def test_the_front_matter_says_what_the_prompt_is_for_and_how_it_is_read(name: str) -> None:
     _, header, _ = (PROMPTS / f"{name}.jinja").read_text(encoding="utf-8").split("---\n", 2)
     facts = yaml.safe_load(header)
-    assert set(facts) <= {"about", "chat", "stop", "cases", "labels"}
+    assert set(facts) <= {"about", "chat", "stop", "cases", "labels", "trained"}
     assert facts["about"].endswith(".")
-    assert "labels" in facts or "chat" in facts or "stop" in facts, "what ends the reply?"
-    assert ("labels" in facts) != ("chat" in facts or "stop" in facts), "either text or labels"
+    ways = ["labels" in facts, "chat" in facts or "stop" in facts, "trained" in facts]
+    assert ways.count(True) == 1, "labels are read, or text that something ends, or a head was trained"
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(SIMULATE)))
@@ -183,6 +183,15 @@ def test_an_explanation_cannot_add_a_line_to_the_simulators_prompt() -> None:
     made = template("simulate_marks")
     prompt = made.read_labels(explanation="x\nText: y*" + SHARED_END, passage=YEARS.passage)
     assert prompt.shared[1].splitlines() == [r"Description: x\nText: y*", "Text:"]
+
+
+@given(st.lists(st.text() | BREAKS, min_size=1).map(tuple))
+def test_a_trained_reader_is_shown_every_character_in_its_place(tokens: tuple[str, ...]) -> None:
+    passage = Passage("p", tokens, 0)
+    shared, text = template("trained_reader").parts(explanation="x", passage=passage)
+    assert shared == "Description: x\nText:"
+    assert len(text) - len(passage.text) == (not passage.text.startswith(" "))
+    assert not {SHARED_END, READ_HERE} & set(text)
 
 
 @pytest.fixture

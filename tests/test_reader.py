@@ -1,4 +1,4 @@
-"""The network: what it says does not depend on padding, batches or a shared prefix, and survives its files."""
+"""The network: padding, batches and a shared prefix change nothing of what it says, nor do its files."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scrutable.pipeline.config import SHIPPED
 from scrutable.pipeline.errors import ConfigError
-from scrutable.pipeline.shorthand import DEFAULT_SIMULATOR, records_config, selftest_config
+from scrutable.pipeline.shorthand import records_config, selftest_config
 
 
 def scoring(*simulators: str, **changes: object) -> object:
@@ -22,10 +23,9 @@ def scoring(*simulators: str, **changes: object) -> object:
     return records_config(simulators=simulators, **arguments)  # type: ignore[arg-type]
 
 
-def test_without_a_simulator_the_smallest_model_reads_english_and_what_is_transparent_is_there() -> None:
+def test_without_a_simulator_the_trained_one_reads_english_and_what_is_transparent_is_there() -> None:
     config = scoring()
-    models = {s.model for s in config.simulators.values() if s.kind == "prompted"}  # type: ignore[attr-defined]
-    assert models == {DEFAULT_SIMULATOR}
+    assert config.simulators["trained"].adapter == SHIPPED  # type: ignore[attr-defined]
     assert {"table", "ngrams", "program"} < set(config.simulators)  # type: ignore[attr-defined]
 
 
@@ -36,6 +36,11 @@ def test_a_model_may_be_named_with_a_prompt_and_by_its_path() -> None:
     assert simulators["My-Model"].model == "/models/My Model"
 
 
+def test_an_adapter_of_ones_own_may_be_named() -> None:
+    simulators = scoring("trained:runs/mine/adapter").simulators  # type: ignore[attr-defined]
+    assert simulators["trained-adapter"].adapter == "runs/mine/adapter"
+
+
 def test_opponents_can_be_left_out() -> None:
     assert not scoring(opponents=False).explainers  # type: ignore[attr-defined]
     assert {"table", "tree", "rules", "template", "generic"} <= set(scoring().explainers)  # type: ignore[attr-defined]
@@ -44,7 +49,7 @@ def test_opponents_can_be_left_out() -> None:
 def test_the_shipped_selftest_is_the_default() -> None:
     config = selftest_config(None, (), simulators=(), explainers=())
     assert config.name == "selftest"
-    assert config.simulators["prompted"].kind == "prompted"
+    assert config.simulators["trained"].kind == "trained"
     assert config.gate.placebos >= 20
 
 

@@ -31,7 +31,7 @@ from scrutable.pipeline.records import (
 if TYPE_CHECKING:
     from scrutable.evaluators.trained.reader import Encoded, Reader
 
-PROMPT = "simulate_trained"
+PROMPT = "trained_reader"
 
 
 class TrainedSimulator:

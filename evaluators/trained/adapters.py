@@ -31,7 +31,7 @@ def adapter_folder(config: TrainedSimulator) -> Path:
 
 def shipped_bases() -> tuple[str, ...]:
     """The models for which an adapter comes with the package."""
-    return tuple(sorted(folder.name for folder in _shipped().iterdir() if (folder / ADAPTER_FILE).is_file()))
+    return tuple(sorted(path.parent.name for path in _shipped().glob(f"*/{ADAPTER_FILE}")))
 
 
 def adapter_facts(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A trained simulator as a plain token classifier: one folder that transformers and GPU servers load.
 
 The adapter is merged, the layers above are gone, and the head is the classifier. What to send it: the prompt
-simulate_trained; what to read: the class probabilities of the last token of each word, as `alignment` says.
+trained_reader; what to read: the class probabilities of the last token of each word, as `alignment` says.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from scrutable.evaluators.trained.lexicon import Kind, Lexicon, WordSet
+from scrutable.evaluators.trained.lexicon import Kind, Lexicon, NothingToDraw, WordSet
 from scrutable.evaluators.trained.lists import read_yaml, word_list
+from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.program_text import read_program
 from scrutable.pipeline.programs import (
     TOP_LEVEL,
@@ -29,6 +30,7 @@ from scrutable.pipeline.programs import (
     Within,
 )
 
+_TRIES = 1000  # rules that are drawn for one that may be said
 _ONE_AFFIX_SHARE = 0.8
 _REGISTER_SHARE = 0.3  # of descriptions that are put as a sentence about a neuron
 _MOST_LISTED = 4
@@ -56,24 +58,35 @@ Draw = Callable[[Random, Lexicon], Planted]
 def draw(rng: Random, lexicon: Lexicon, *, families: Sequence[str], excluded: frozenset[str]) -> Planted:
     """A rule of one of the families, whose description is not among the excluded ones.
 
+    Raises ConfigError if the texts are too few for any of the families.
+
     Args:
         rng: decides everything.
         lexicon: the words that rules are made of.
         families: names in FAMILIES; one that stands there twice is drawn twice as often.
         excluded: descriptions in their `plain` form.
     """
-    while True:
-        planted = FAMILIES[rng.choice(families)](rng, lexicon)
-        if plain(planted.description) in excluded:
+    for _ in range(_TRIES):
+        try:
+            planted = FAMILIES[rng.choice(families)](rng, lexicon)
+        except NothingToDraw:
             continue
-        if rng.random() < _REGISTER_SHARE:
-            planted = planted._replace(
-                description=rng.choice(phrasings()["register"]).format(planted.description)
-            )
-        if rng.random() < _REGISTER_SHARE:
-            planted = planted._replace(description=planted.description[:1].upper() + planted.description[1:])
-        if plain(planted.description) not in excluded:
-            return planted
+        said = _in_some_register(rng, planted.description)
+        if not {plain(planted.description), plain(said)} & excluded:
+            return planted._replace(description=said)
+    raise ConfigError(
+        f"curriculum: {len(lexicon.texts)} texts hold too few known words to plant a rule of "
+        f"{', '.join(sorted(set(families)))} in; give a larger corpus"
+    )
+
+
+def _in_some_register(rng: Random, description: str) -> str:
+    """The description as it is, or as a sentence about a neuron, with or without a capital letter."""
+    if rng.random() < _REGISTER_SHARE:
+        description = rng.choice(phrasings()["register"]).format(description)
+    if rng.random() < _REGISTER_SHARE:
+        description = description[:1].upper() + description[1:]
+    return description
 
 
 def plain(description: str) -> str:

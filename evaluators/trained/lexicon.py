@@ -20,11 +20,13 @@ from typing import Literal, NamedTuple
 from scrutable.evaluators.trained.lists import word_list
 from scrutable.evaluators.trained.texts import Text
 from scrutable.evaluators.trained.wordnet import Pos, WordNet
+from scrutable.pipeline.errors import ConfigError
 
 Kind = Literal["noun", "verb", "adj", "topic", "article"]
 
 SMALLEST, LARGEST = 3, 250  # words of a set that occur in the texts
-_FEWEST = 6  # occurrences of all words of a set together
+_FEWEST = 6  # occurrences of all words of a set together, and of a word that is named alone
+_FEWEST_FREQUENT = 20
 _MOST_SHARE = 0.03  # of the texts' tokens: what is more frequent is no class but a part of speech
 _HELD_OUT_FIELDS = {("noun", 13), ("verb", 34)}  # food; eating and drinking
 _HELD_OUT_SHARE = 0.08  # of all other sets, by a hash of the name
@@ -43,6 +45,10 @@ class WordSet(NamedTuple):
     is_held_out: bool  # never in a lesson, only for measuring
 
 
+class NothingToDraw(LookupError):
+    """The texts hold no words of which a family of rules could be made."""
+
+
 class Sampled(NamedTuple):
     """Sets, drawn in proportion to the square root of how often their words occur."""
 
@@ -50,7 +56,9 @@ class Sampled(NamedTuple):
     weights: tuple[float, ...]  # cumulative
 
     def draw(self, rng: Random) -> WordSet:
-        """One of them. Raises IndexError if there are none."""
+        """One of them. Raises NothingToDraw if there are none."""
+        if not self.sets:
+            raise NothingToDraw
         return rng.choices(self.sets, cum_weights=self.weights)[0]
 
 
@@ -89,7 +97,10 @@ class Lexicon:
 
 
 def build_lexicon(texts: Sequence[Text], wordnet: WordNet) -> Lexicon:
-    """The lexicon of the texts; the same texts give the same one."""
+    """The lexicon of the texts; the same texts give the same one.
+
+    Raises ConfigError for texts with too few words.
+    """
     places: dict[str, list[int]] = {}
     spellings: Counter[str] = Counter(token.strip() for text in texts for token in text.tokens)
     counts: Counter[str] = Counter()
@@ -105,6 +116,11 @@ def build_lexicon(texts: Sequence[Text], wordnet: WordNet) -> Lexicon:
     kept = [s for s in sets if SMALLEST <= len(s.words) <= LARGEST and _FEWEST <= _total(s, counts) <= limit]
     unique = {(s.kind, s.name, s.words): s for s in kept}
     frequent = tuple(w for w, n in counts.most_common() if n >= _FEWEST and w.isalpha())
+    if len(frequent) < _FEWEST_FREQUENT:
+        raise ConfigError(
+            f"curriculum: only {len(frequent)} words occur {_FEWEST} times in {len(texts)} texts, and rules "
+            f"need {_FEWEST_FREQUENT}; give a larger corpus"
+        )
     where = {word: tuple(numbers) for word, numbers in places.items()}
     return Lexicon(texts, where, counts, tuple(unique.values()), spelt, frequent)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.evaluators.statistics import correlation, generator, mean_interval, moments
-from scrutable.evaluators.trained.families import draw
+from scrutable.evaluators.trained.families import Planted, draw
 from scrutable.evaluators.trained.lessons import Curriculum, Lesson, fitting_texts, lesson
 
 Floats = NDArray[np.float64]
@@ -29,16 +29,14 @@ _DRAWS = 2000
 class Exam(NamedTuple):
     """One rule and its texts."""
 
-    family: str
-    description: str
+    planted: Planted
     lessons: tuple[Lesson, ...]
 
 
 class Mark(NamedTuple):
     """What a reader made of one exam."""
 
-    family: str
-    description: str
+    planted: Planted
     correlation: float  # NaN where the reader predicts a constant
     misled: float  # mean expected level on texts in which the rule is silent, as a share of the highest
 
@@ -64,17 +62,17 @@ def exams(curriculum: Curriculum, *, n: int, seed: int) -> tuple[Exam, ...]:
             continue
         blind = rng.sample(curriculum.lexicon.texts, _BLIND)
         asked = [lesson(planted, "fires", t) for t in texts] + [lesson(planted, "blind", t) for t in blind]
-        found.append(Exam(planted.family, planted.description, tuple(asked)))
+        found.append(Exam(planted, tuple(asked)))
     return tuple(found)
 
 
 def sit(exam: Exam, read: Read, *, top: float) -> Mark:
     """One exam, read once."""
-    answers = read(exam.description, [each.text.tokens for each in exam.lessons])
+    answers = read(exam.planted.description, [each.text.tokens for each in exam.lessons])
     truth = np.concatenate([np.array(each.levels, dtype=np.float64) for each in exam.lessons])
     silent = [a.mean() for a, each in zip(answers, exam.lessons, strict=True) if not any(each.levels)]
     misled = float(np.mean(silent)) / top if silent else math.nan
-    return Mark(exam.family, exam.description, pearson(truth, np.concatenate(answers)), misled)
+    return Mark(exam.planted, pearson(truth, np.concatenate(answers)), misled)
 
 
 def pearson(true: Floats, predicted: Floats) -> float:

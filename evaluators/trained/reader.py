@@ -27,7 +27,7 @@ from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.records import Passage
 
-PROMPT = "simulate_trained"
+PROMPT = "trained_reader"
 _LEVEL_OF_NOTHING = 0
 _PRIOR = 3.0  # log-odds of silence in a head that has not learnt anything
 

@@ -69,7 +69,7 @@ def train(
             losses.append(course.advance(_lessons_of(curriculum, config, course.step)))
             progress(course.step, config.steps)
         curve.append(_measured(course, float(np.mean(losses)), taught, held_out))
-        if curve[-1].held_out == max(point.held_out for point in curve if not math.isnan(point.held_out)):
+        if _best(curve) == len(curve) - 1:
             reader.save(folder / "adapter")
         course.keep(curve)
     return curve
@@ -195,8 +195,15 @@ def _measured(course: _Course, mean_loss: float, taught: Sequence[Exam], held_ou
 
 
 def _is_stuck(curve: Sequence[Point], patience: int) -> bool:
-    best = max(range(len(curve)), key=lambda i: curve[i].held_out, default=0)
-    return len(curve) - 1 - best >= patience
+    return bool(curve) and len(curve) - 1 - _best(curve) >= patience
+
+
+def _best(curve: Sequence[Point]) -> int:
+    """The first measurement with the highest correlation over held-out rules; one without is the worst."""
+    return max(
+        range(len(curve)),
+        key=lambda i: -math.inf if math.isnan(curve[i].held_out) else curve[i].held_out,
+    )
 
 
 def points(folder: Path) -> Iterator[Point]:

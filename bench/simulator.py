@@ -1,0 +1,215 @@
+"""The trained simulator beside the prompted one on the same base and the token table: quality, honesty, cost.
+
+    python bench/simulator.py [--rules 60] [--adapter FOLDER] [--base MODEL]
+
+Puzzles (Bills et al. 2023) and held-out families of rules are never trained on. Correlations are over all
+tokens of a unit's texts, unweighted, as the puzzles are usually scored; intervals are 95 % bootstraps over
+units. The token table is fitted on other texts of the same unit, with their true activations. Cost is CPU
+time of this process for the same explanations on the same passages, in turn. Needs WordNet (see
+configs/simulator.yaml).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from time import process_time
+from typing import NamedTuple
+
+import numpy as np
+
+from scrutable.evaluators.statistics import generator, mean_interval
+from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT
+from scrutable.evaluators.trained.job import MEASURED_SPLITS, TAUGHT_SPLITS, curriculum, known_answers
+from scrutable.evaluators.trained.lessons import Curriculum, fitting_texts, lesson
+from scrutable.evaluators.trained.measuring import Exam, Floats, Read, exams, pearson
+from scrutable.evaluators.trained.texts import Text
+from scrutable.evaluators.trained.wordnet import read_wordnet
+from scrutable.pipeline.assets import resolve_corpus
+from scrutable.pipeline.composition import Composition
+from scrutable.pipeline.config import CurriculumConfig, SelftestConfig
+from scrutable.pipeline.protocols import SimulationJob, Simulator
+from scrutable.pipeline.puzzles import Puzzle, read_puzzles
+from scrutable.pipeline.records import Excerpt, Explanation, Passage, Simulation, Split
+from scrutable.pipeline.tables import fit_table
+
+BASE = "qwen2.5-coder-0.5b"
+TARGETS = "targets: puzzles r 0.50, first in 10 of 19, 45 of 63 pairs; held-out rules r 0.65"
+_ALARM = 0.5  # of the highest level
+_TABLE_TEXTS = 12  # firing, and as many drawn blindly
+_COST_RULES, _COST_TEXTS = 6, 48
+_SEED = 77
+
+
+class Rated(NamedTuple):
+    """One row of the table: correlations of true explanations, and what false ones got."""
+
+    values: Floats  # (U,) NaN where undefined
+    alarms: float  # share of tokens, in texts in which the rule is silent, read as firing
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def reading(simulator: Simulator) -> Read:
+    """A simulator as a reader of descriptions; expected levels as a share of the highest."""
+
+    def read(description: str, texts: Sequence[Sequence[str]]) -> list[Floats]:
+        passages = tuple(Passage(str(n), tuple(pieces), 0) for n, pieces in enumerate(texts))
+        explanation = Explanation("unit", "bench", "english", description)
+        answers = simulator.simulate([SimulationJob("unit", explanation, passages)])
+        top = max((max(a.levels) for a in answers if isinstance(a, Simulation)), default=1.0)
+        return [
+            np.array(a.expected) / top if isinstance(a, Simulation) else np.full(len(t), math.nan)
+            for a, t in zip(answers, texts, strict=True)
+        ]
+
+    return read
+
+
+def tabulating(taught: Curriculum, asked: Sequence[Exam]) -> Read:
+    """The token table of each rule, fitted on other documents with their true levels."""
+    tables = {}
+    for number, exam in enumerate(asked):
+        rng = Random(number)
+        firing = fitting_texts(rng, taught.lexicon, exam.planted, wanted=_TABLE_TEXTS)
+        texts = [*firing, *rng.sample(taught.lexicon.texts, _TABLE_TEXTS)]
+        shown = [
+            Excerpt(Passage(str(n), t.tokens, 0), t.document, "explain", levels_of(exam, t), 1.0, False)
+            for n, t in enumerate(texts)
+        ]
+        tables[exam.planted.description] = fit_table(shown)
+
+    def read(description: str, texts: Sequence[Sequence[str]]) -> list[Floats]:
+        table = tables[description]
+        return [np.array([table.means.get(token, table.other) for token in pieces]) for pieces in texts]
+
+    return read
+
+
+def levels_of(exam: Exam, text: Text) -> tuple[float, ...]:
+    return tuple(map(float, lesson(exam.planted, "fires", text).levels))
+
+
+def rate(read: Read, asked: Sequence[Exam]) -> Rated:
+    """What a reader makes of exams."""
+    values, silent = [], []
+    for exam in asked:
+        answers = read(exam.planted.description, [each.text.tokens for each in exam.lessons])
+        truth = np.concatenate([np.array(each.levels, dtype=float) for each in exam.lessons])
+        values.append(pearson(truth, np.concatenate(answers)))
+        silent += [a for a, each in zip(answers, exam.lessons, strict=True) if not any(each.levels)]
+    return Rated(np.array(values), float((np.concatenate(silent) > _ALARM).mean()))
+
+
+def rate_puzzles(read: Read, puzzles: Sequence[Puzzle]) -> tuple[Floats, int, int, int]:
+    """Correlation of each true explanation, puzzles that it is first in, pairs that it wins, pairs."""
+    values, n_first, n_won, n_pairs = [], 0, 0, 0
+    for puzzle in puzzles:
+        truth = np.concatenate([np.array(e.activations) for e in puzzle.excerpts])
+        texts = [e.passage.tokens for e in puzzle.excerpts]
+        found = [
+            pearson(truth, np.concatenate(read(said, texts)))
+            for said in (puzzle.explanation, *puzzle.false_explanations)
+        ]
+        ranked = [-2.0 if math.isnan(value) else value for value in found]
+        values.append(found[0])
+        n_first += ranked[0] > max(ranked[1:])
+        n_won += sum(ranked[0] > other for other in ranked[1:])
+        n_pairs += len(ranked) - 1
+    return np.array(values), n_first, n_won, n_pairs
+
+
+def mean(values: Floats) -> str:
+    defined = values[~np.isnan(values)]
+    interval = mean_interval(defined, draws=2000, rng=generator(0, "bench"))
+    undefined = f", {values.size - defined.size} undefined" if values.size > defined.size else ""
+    return f"{defined.mean():.3f} [{interval.low:.3f}, {interval.high:.3f}]{undefined}"
+
+
+def cost(simulator: Simulator, asked: Sequence[Exam], texts: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """Subject tokens per CPU second, and model tokens computed for each subject token."""
+    passages = tuple(Passage(str(n), tuple(pieces), 0) for n, pieces in enumerate(texts))
+    jobs = [
+        SimulationJob("unit", Explanation(f"u{n}", "bench", "english", exam.planted.description), passages)
+        for n, exam in enumerate(asked)
+    ]
+    simulator.simulate(jobs[:1])  # loads, and computes few-shots
+    started = process_time()
+    answers = simulator.simulate(jobs[1:])
+    seconds = process_time() - started
+    n_tokens = sum(len(p.tokens) for p in passages) * len(jobs[1:])
+    computed = sum(a.cost.computed_tokens for a in answers if isinstance(a, Simulation))
+    return n_tokens / seconds, computed / n_tokens
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rules", type=int, default=60, help="of each kind")
+    parser.add_argument("--adapter", default="", help="a folder that training wrote; else what is shipped")
+    parser.add_argument("--base", default=BASE)
+    options = parser.parse_args()
+    sections = {
+        "trained": {"kind": "trained", "model": options.base}
+        | ({"adapter": options.adapter} if options.adapter else {}),
+        "prompted": {"kind": "prompted", "model": options.base},
+    }
+    config = SelftestConfig.model_validate({"job": "selftest", "name": "bench", "simulators": sections})
+    parts = Composition(config, say=say, note=lambda _key, _fact: None)
+    puzzles = read_puzzles(resolve_corpus("puzzles", say=say))
+    settings = CurriculumConfig()
+    corpus, wordnet = resolve_corpus(settings.source, say=say), read_wordnet(Path(settings.wordnet))
+
+    def taken(splits: tuple[Split, ...], families: tuple[str, ...]) -> Curriculum:
+        excluded = known_answers(puzzles)
+        return curriculum(wordnet, corpus, settings, splits=splits, families=families, excluded=excluded)
+
+    taught, others = taken(TAUGHT_SPLITS, TAUGHT), taken(MEASURED_SPLITS, TAUGHT)
+    new = exams(others, n=options.rules, seed=_SEED)
+    held_out = exams(others._replace(families=HELD_OUT), n=options.rules, seed=_SEED)
+    say(f"base {options.base}; {len(puzzles)} puzzles, {options.rules} new rules of taught families, ")
+    say(f"{options.rules} rules of held-out families; {TARGETS}")
+    head = ("simulator", "puzzles r", "first", "pairs", "new rules r", "held-out r", "false alarms")
+    rows = [head]
+    for name in sections:
+        simulator = parts.simulator(name)
+        rows.append(
+            (name, *puzzle_cells(reading(simulator), puzzles), *rule_cells(reading(simulator), new, held_out))
+        )
+    rows.append(
+        ("token table", "-", "-", "-", *rule_cells(tabulating(taught, [*new, *held_out]), new, held_out))
+    )
+    print_aligned(rows)
+    texts = [text.tokens for text in others.lexicon.texts[:_COST_TEXTS]]
+    speeds = {name: cost(parts.simulator(name), new[:_COST_RULES], texts) for name in sections}
+    for name, (speed, computed) in speeds.items():
+        say(f"{name:<12}{speed:>8.0f} subject tokens per CPU second{computed:>8.2f} model tokens for each")
+    ratio = speeds["trained"][0] / speeds["prompted"][0]
+    say(f"ratio of speeds {ratio:.1f}; targets: 10, and at most 1.15 model tokens")
+
+
+def puzzle_cells(read: Read, puzzles: Sequence[Puzzle]) -> tuple[str, ...]:
+    values, n_first, n_won, n_pairs = rate_puzzles(read, puzzles)
+    return mean(values), f"{n_first} of {len(puzzles)}", f"{n_won} of {n_pairs}"
+
+
+def rule_cells(read: Read, new: Sequence[Exam], held_out: Sequence[Exam]) -> tuple[str, ...]:
+    of_new, of_held_out = rate(read, new), rate(read, held_out)
+    alarms = (of_new.alarms + of_held_out.alarms) / 2
+    return mean(of_new.values), mean(of_held_out.values), f"{alarms:.4f}"
+
+
+def print_aligned(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

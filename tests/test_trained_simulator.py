@@ -1,0 +1,125 @@
+"""The trained simulator as a part of a run: an answer for each passage, costs, limits, provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import save_tiny_model
+
+from scrutable.evaluators.simulators.trained import TrainedSimulator
+from scrutable.evaluators.trained.adapters import ADAPTER_FILE, adapter_folder, shipped_bases
+from scrutable.evaluators.trained.reader import Reader, Shape
+from scrutable.pipeline.config import ModelConfig
+from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
+from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.placement import Placement
+from scrutable.pipeline.protocols import LocatedModel, Services, SimulationJob
+from scrutable.pipeline.records import Explanation, Failure, Passage, Simulation
+
+LEVELS = (0.0, 4.0, 9.0)
+RED, LONG = Passage("p0", ("The", " red", " ship"), 1), Passage("p1", tuple(" word" for _ in range(12)), 2)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model("qwen2", tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shape = Shape("tiny", "digest", 2, 2, 4, LEVELS, "levels")
+    reader = Reader(str(base), shape, Placement("cpu", "float32"))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in reader.trainable().values():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    folder = tmp_path_factory.mktemp("adapter")
+    reader.save(folder)
+    return folder
+
+
+def simulator(base: Path, adapter: Path, *, batch_size: int = 8) -> TrainedSimulator:
+    def locate(_: ModelConfig) -> LocatedModel:
+        return LocatedModel("tiny", str(base), {"digest": "digest"})
+
+    def ask(_: ModelConfig) -> object:
+        raise AssertionError("a trained simulator asks no language model")
+
+    services = Services(locate=locate, ask=ask, seed=0)  # type: ignore[arg-type]
+    config = TrainedConfig(
+        model="tiny", adapter=str(adapter), dtype="float32", device="cpu", batch_size=batch_size
+    )
+    return TrainedSimulator("trained", config, services)
+
+
+def job(text: str, *passages: Passage, unit: str = "u0") -> SimulationJob:
+    return SimulationJob(unit, Explanation(unit, "llm", "english", text), passages)
+
+
+def test_one_simulation_for_each_passage_in_order_with_a_distribution_for_each_scored_token(
+    base: Path, adapter: Path
+) -> None:
+    answers = simulator(base, adapter).simulate([job("colors", RED, LONG), job("dogs", LONG, unit="u1")])
+    assert [(a.unit, a.excerpt) for a in answers if isinstance(a, Simulation)] == [
+        ("u0", "p0"),
+        ("u0", "p1"),
+        ("u1", "p1"),
+    ]
+    for answer, passage in zip(answers, (RED, LONG, LONG), strict=True):
+        assert isinstance(answer, Simulation)
+        n = len(passage.tokens) - passage.n_context
+        p = torch.tensor(answer.probabilities).reshape(n, len(LEVELS))
+        torch.testing.assert_close(p.sum(-1), torch.ones(n), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            p @ torch.tensor(LEVELS), torch.tensor(answer.expected), atol=1e-4, rtol=1e-4
+        )
+
+
+def test_the_size_of_a_batch_changes_nothing(base: Path, adapter: Path) -> None:
+    jobs = [job("colors", RED, LONG), job("dogs", LONG, RED, unit="u1")]
+    one, many = (simulator(base, adapter, batch_size=n).simulate(jobs) for n in (1, 8))
+    for a, b in zip(one, many, strict=True):
+        assert isinstance(a, Simulation)
+        assert isinstance(b, Simulation)
+        assert a.expected == pytest.approx(b.expected, abs=1e-4)
+
+
+def test_an_explanation_of_two_units_is_computed_once_in_a_batch(base: Path, adapter: Path) -> None:
+    jobs = [job("colors", RED), job("colors", LONG, unit="u1")]
+    costs = [a.cost for a in simulator(base, adapter).simulate(jobs) if isinstance(a, Simulation)]
+    shared = sum(c.prompt_tokens - c.computed_tokens for c in costs)
+    alone = simulator(base, adapter).simulate(jobs[:1])
+    assert isinstance(alone[0], Simulation)
+    assert alone[0].cost.prompt_tokens == alone[0].cost.computed_tokens
+    assert shared == costs[0].prompt_tokens - len("".join(RED.tokens)) - 1  # bytes, and the space in front
+
+
+def test_a_passage_that_is_too_long_is_a_failure_and_the_others_are_read(base: Path, adapter: Path) -> None:
+    endless = Passage("p2", tuple(" word" for _ in range(2000)), 0)
+    answers = simulator(base, adapter).simulate([job("colors", RED, endless)])
+    assert isinstance(answers[0], Simulation)
+    assert isinstance(answers[1], Failure)
+    assert answers[1].kind == "too_long"
+    assert "takes 8192" in answers[1].detail
+
+
+def test_the_prompts_are_what_is_read(base: Path, adapter: Path) -> None:
+    [prompt] = simulator(base, adapter).prompts([job("colors", RED)])
+    assert prompt.whole == "Description: colors\nText: The red ship"
+
+
+def test_an_adapter_that_is_not_there_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="scrutable simulator train"):
+        adapter_folder(TrainedConfig(model="tiny", adapter=str(tmp_path)))
+    with pytest.raises(ConfigError, match="no adapter for tiny comes with the package"):
+        adapter_folder(TrainedConfig(model="tiny"))
+
+
+def test_what_is_shipped_is_small_and_says_where_it_comes_from() -> None:
+    assert shipped_bases()
+    for name in shipped_bases():
+        folder = adapter_folder(TrainedConfig(model=name))
+        assert (folder / ADAPTER_FILE).stat().st_size <= 12_000_000
+        assert {"LICENSE.md", "recipe.yaml", "training.json"} <= {path.name for path in folder.iterdir()}
