@@ -199,11 +199,13 @@ def _is_stuck(curve: Sequence[Point], patience: int) -> bool:
 
 
 def _best(curve: Sequence[Point]) -> int:
-    """The first measurement with the highest correlation over held-out rules; one without is the worst."""
-    return max(
-        range(len(curve)),
-        key=lambda i: -math.inf if math.isnan(curve[i].held_out) else curve[i].held_out,
-    )
+    """The first measurement with the highest correlation over new rules of taught and held-out families."""
+
+    def quality(number: int) -> float:
+        defined = [r for r in (curve[number].taught, curve[number].held_out) if not math.isnan(r)]
+        return sum(defined) / len(defined) if defined else -math.inf
+
+    return max(range(len(curve)), key=quality)
 
 
 def points(folder: Path) -> Iterator[Point]:
