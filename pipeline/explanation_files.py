@@ -83,8 +83,8 @@ def _read(line: str, known: Collection[str]) -> dict[str, Any] | str:
     """The fields of a line with their defaults, or "kind: what is wrong"."""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"bad_json: {error.msg}"
+    except (json.JSONDecodeError, RecursionError) as error:
+        return f"bad_json: {error}"
     if not isinstance(value, dict) or "unit" not in value or "explanation" not in value:
         return "missing_key: expected an object with unit and explanation"
     fields = {"explainer": "imported", "language": "english", "model": ""} | value
@@ -95,8 +95,10 @@ def _read(line: str, known: Collection[str]) -> dict[str, Any] | str:
         return f"unknown_unit: no records of unit {value['unit']!r}"
     if not isinstance(value["explanation"], str) or not value["explanation"].strip():
         return f"empty_explanation: the explanation of unit {unit} is empty"
+    if any("\ud800" <= c <= "\udfff" for c in f"{value['explanation']}{fields['model']}"):
+        return f"bad_text: the explanation of unit {unit} is no valid Unicode"
     if not _NAME.match(str(fields["explainer"])):
         return f"bad_name: explainer {fields['explainer']!r}: only letters, digits, - and _"
     if fields["language"] not in get_args(Language):
         return f"bad_language: no language {fields['language']!r} (allowed: {', '.join(get_args(Language))})"
-    return {**fields, "unit": unit, "model": str(fields["model"])}
+    return fields | {"unit": unit, "explainer": str(fields["explainer"]), "model": str(fields["model"])}

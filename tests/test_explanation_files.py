@@ -46,6 +46,8 @@ def test_several_lines_of_a_unit_and_explainer_are_its_candidates_in_order(tmp_p
         ({"unit": "u", "explanation": 3}, "empty_explanation", "is empty"),
         ({"unit": "u"}, "missing_key", "expected an object with unit and explanation"),
         ("{", "bad_json", "Expecting"),
+        ("[" * 100_000, "bad_json", "recursion"),
+        ({"unit": "u", "explanation": "\ud800"}, "bad_text", "no valid Unicode"),
         ({"unit": "u", "explanation": "x", "explainer": "a.b"}, "bad_name", "only letters, digits, - and _"),
         ({"unit": "u", "explanation": "x", "language": "latin"}, "bad_language", "no language 'latin'"),
         ({"unit": "u", "explanation": "good"}, "duplicate_explanation", "stands at"),
@@ -58,6 +60,11 @@ def test_a_bad_line_is_named_and_the_rest_is_used(tmp_path: Path, line: Any, kin
     assert (problem.stage, problem.kind) == ("records", kind)
     assert says in problem.detail
     assert "e.jsonl:2" in problem.detail
+
+
+def test_a_number_will_do_as_a_name(tmp_path: Path) -> None:
+    found, _ = read(tmp_path, {"unit": "u", "explanation": "x", "explainer": 4})
+    assert [e.id for e in found] == ["u/4"]
 
 
 def test_nothing_usable_is_one_line(tmp_path: Path) -> None:
