@@ -108,7 +108,7 @@ class Runner:
         return {
             **self.source.stages(),
             "explain": self.explain,
-            "gate": self.gate,
+            "gate": self.gate if self.config.gate else lambda: None,
             "simulate": self.simulate,
             "judge": self.judge,
             "rates": self.rates,
@@ -185,8 +185,8 @@ class Runner:
         return self.folder.level / "gate.parquet"
 
     def gate(self) -> None:
-        """Simulators and explainers on known answers."""
-        if self.config.gate is None or self._gate_path.exists():
+        """Simulators and explainers on known answers; of the default size where the config says none."""
+        if self._gate_path.exists():
             return
         with self.watch("gate") as progress:
             gate = self.parts.gate(progress)

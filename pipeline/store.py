@@ -105,7 +105,7 @@ class RunFolder:
                 if keys:
                     raise RunFolderError(
                         f"{self.path} was made from another config; these keys differ: {', '.join(keys)}. "
-                        "Give the run another name (name=...), or delete the folder to start anew"
+                        "Give the run another name (name=..., or --name), or delete the folder to start anew"
                     )
             else:
                 text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

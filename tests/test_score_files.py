@@ -244,6 +244,35 @@ def test_arguments_that_cannot_work_are_one_line(arguments: list[str], words: st
     assert words in line
 
 
+def test_explanations_that_nobody_reads_are_named_and_alone_they_are_an_error(tmp_path: Path) -> None:
+    english = [explanation(unit, "red things", language="english", explainer="prose") for unit in UNITS]
+    done = score(tmp_path, good_records(), english)
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
+    assert "by prose are written in english, which no simulator of this job reads" in line
+    assert "--simulator smollm2-135m" in line
+
+    done = score(tmp_path, good_records(), [*TRUTHS, *english], "--name", "both")
+    assert done.returncode == 0, done.stderr
+    assert "by prose are written in english" in done.stderr
+    assert set(load_run(tmp_path / "both").summary["explainer"]) == {"mine"}
+
+
+@pytest.mark.parametrize("changed", ["records", "explanations"])
+def test_a_folder_made_from_other_contents_of_the_files_is_not_continued(
+    changed: str, tmp_path: Path
+) -> None:
+    assert score(tmp_path, good_records(), TRUTHS).returncode == 0
+    if changed == "records":
+        done = score(tmp_path, good_records()[:-1], TRUTHS)
+    else:
+        done = score(tmp_path, good_records(), [explanation("a", "digit"), *TRUTHS[1:]])
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
+    assert "other contents" in line
+    assert values(tmp_path) == pytest.approx(dict.fromkeys(UNITS, 1.0))
+
+
 def test_scoring_again_gives_the_same_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
