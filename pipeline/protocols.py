@@ -306,10 +306,13 @@ class ScoreHearing(Protocol):
 class ChooseBest(Protocol):
     """Of several explanations of one unit, the one that does best on the calibrate split.
 
-    The null goes through the same choice, or best-of-k would make quality out of nothing.
+    The null goes through the same choice, or best-of-k would make quality out of nothing: `nulls` holds
+    the candidates of other units.
     """
 
-    def __call__(self, candidates: Sequence[Evidence], *, author: str, seed: int) -> Evidence | None: ...
+    def __call__(
+        self, candidates: Sequence[Evidence], nulls: Sequence[Simulated], *, author: str, seed: int
+    ) -> Evidence | None: ...
 
 
 class AssignNulls(Protocol):

@@ -212,7 +212,7 @@ class Runner:
                     jobs = [
                         SimulationJob(unit.id, explanation, self._passages(unit.id))
                         for unit in self._shards[number]
-                        for explanation in _own_and_nulls(unit.id, explanations, nulls)
+                        for explanation in _own_and_nulls(unit.id, explanations, nulls, of_each=True)
                     ]
                     self._write_part("simulations", pairing, number, Simulation, made.simulate(jobs))
                     progress(number + 1, len(self._shards))
@@ -322,24 +322,33 @@ class Runner:
         """Every candidate of every unit, and the best of them where there are several."""
         explanations = self._explanations(explainer)
         has_candidates = any(len(written) > 1 for written in explanations.values())
+        firsts = {written[0].id for written in explanations.values()}
         for path in self.folder.parts("simulations"):
             if _part_of(path) != pairing:
                 continue
             for unit, simulated in self.folder.read_simulated(path):
+                nulls = [s for name, s in sorted(simulated.items()) if _unit_of(name) != unit]
+                # One of each unit: candidates of one unit are alike, and a rank among them would be too good.
+                single = tuple(null for null in nulls if null.explanation in firsts)
                 candidates = [
-                    self._evidence_of(unit, explanation, simulator, simulated)
+                    self._evidence_of(unit, explanation, simulator, simulated.get(explanation.id), single)
                     for explanation in explanations[unit]
                 ]
                 yield from candidates
                 if has_candidates:  # also of a unit with one, so that all units are in its row
                     best = self.evaluation.choose_best(
-                        candidates, author=f"{explainer}.best", seed=self.config.seed
+                        candidates, nulls, author=f"{explainer}.best", seed=self.config.seed
                     )
                     if best is not None:
                         yield best
 
     def _evidence_of(
-        self, unit: str, explanation: Explanation, simulator: str, simulated: Mapping[str, Simulated]
+        self,
+        unit: str,
+        explanation: Explanation,
+        simulator: str,
+        own: Simulated | None,
+        nulls: tuple[Simulated, ...],
     ) -> Evidence:
         return Evidence(
             unit=unit,
@@ -347,8 +356,8 @@ class Runner:
             simulator=simulator,
             calibrate=self._split(unit, "calibrate"),
             held_out=self._split(unit, "test"),
-            own=simulated.get(explanation.id),
-            nulls=tuple(s for name, s in sorted(simulated.items()) if _unit_of(name) != unit),
+            own=own,
+            nulls=nulls,
         )
 
     def _hearings(self, name: str, panel: Panel) -> Iterator[Hearing]:
@@ -404,12 +413,20 @@ def pairings(explainers: Mapping[str, str], simulators: Mapping[str, str]) -> di
 
 
 def _own_and_nulls(
-    unit: str, explanations: Mapping[str, Sequence[Explanation]], nulls: Mapping[str, Sequence[str]]
+    unit: str,
+    explanations: Mapping[str, Sequence[Explanation]],
+    nulls: Mapping[str, Sequence[str]],
+    *,
+    of_each: bool = False,
 ) -> Iterator[Explanation]:
-    """All candidates of a unit, then the first candidate of each unit that serves as its null."""
-    yield from explanations.get(unit, ())
+    """All candidates of a unit, then the first candidate of each unit that serves as its null.
+
+    With `of_each`, as many candidates of each as the unit has itself: best of k has best of k as its null.
+    """
+    own = explanations.get(unit, ())
+    yield from own
     for other in nulls.get(unit, ()):
-        yield explanations[other][0]
+        yield from explanations[other][: len(own) if of_each else 1]
 
 
 def _grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
