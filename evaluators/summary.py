@@ -45,7 +45,7 @@ def _summary(scores: Sequence[Score], failures: Sequence[Failure], *, draws: int
     scored = {score.unit for score in scores}
     if len(scored) < len(scores):
         raise ValueError(f"a unit has two scores {first.metric} of {first.explainer}/{first.simulator}")
-    failed = {f.unit for f in failures if _concerns(f, first)} - scored
+    failed = {f.unit for f in failures if f.unit and _concerns(f, first)} - scored
     values = _defined([score.value for score in scores])
     excesses = _defined([score.excess for score in scores])
     interval, excess_interval = (
@@ -96,6 +96,10 @@ def _permutation_p(scores: Sequence[Score], *, draws: int, rng: np.random.Genera
 def _concerns(failure: Failure, score: Score) -> bool:
     """Whether a failed unit is one that these scores would otherwise hold."""
     explainer = score.explainer.partition(".")[0]  # without the candidate
+    if failure.stage == "records":  # of single records; a unit that has none left has no explanation either
+        return False
+    if failure.stage == "explanations":  # of a file: nobody knows whether it was to be one of several
+        return score.explainer in (failure.part, f"{failure.part}.best")
     # An explainer and a simulator may share a name ("table"), so the stage decides where it can.
     if failure.stage == "explain":
         return failure.part in ("", explainer)

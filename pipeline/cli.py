@@ -297,19 +297,26 @@ def _report(path: Path) -> Path:
 
 
 def _print_summary(folder: RunFolder) -> None:
+    from math import isnan
+
     from scrutable.pipeline.run import load_run
 
     summary = load_run(folder.path).summary
+    names = [f"{row.explainer} + {row.simulator}" for row in summary.itertuples()]
+    width = 2 + max(map(len, ["explainer + simulator", *names]))
     say_result(
-        f"{'explainer + simulator':<28}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
-        "95 % interval          p  found  units"
+        f"{'explainer + simulator':<{width}}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
+        f"{'95 % interval':<16}  {'p':>7}  found  units"
     )
     for row in summary.itertuples():
-        interval = f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
+        interval = "none" if isnan(row.excess_low) else f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
+        value, null, excess, p = (
+            "-" if isnan(number) else f"{number:{form}}"
+            for number, form in ((row.value, ".3f"), (row.null, ".3f"), (row.excess, "+.3f"), (row.p, ".4f"))
+        )
         say_result(
-            f"{f'{row.explainer} + {row.simulator}':<28}{row.metric:<20}{row.value:>8.3f}{row.null:>8.3f}"
-            f"{row.excess:>+8.3f}  {interval}  {row.p:>7.4f}  {row.n_found:>5}  "
-            f"{row.n_defined} of {row.n_units}"
+            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.metric:<20}{value:>8}{null:>8}"
+            f"{excess:>8}  {interval:<16}  {p:>7}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
         )
 
 

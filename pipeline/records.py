@@ -412,7 +412,7 @@ class Failure:
     """A failure is a named value, never a plausible one."""
 
     unit: str
-    stage: str  # "records", "capture", "exemplars", "explain", "simulate" or "judge"
+    stage: str  # "records", "explanations", "capture", "exemplars", "explain", "simulate" or "judge"
     kind: str
     detail: str
     part: str = ""  # which explainer or simulator, where there are several

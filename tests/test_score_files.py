@@ -168,7 +168,7 @@ def test_a_unit_given_twice_in_other_words_is_named(tmp_path: Path) -> None:
 
 
 BAD_EXPLANATIONS: dict[str, tuple[Any, str]] = {
-    "unknown unit": (explanation("nobody", "digit"), "no records of unit 'nobody'"),
+    "unknown unit": (explanation("nobody", "digit"), "no usable records of unit 'nobody'"),
     "empty": (explanation("a", "  "), "the explanation of unit a is empty"),
     "not json": ("{", "bad_json"),
     "without a text": ({"unit": "a"}, "missing_key"),
@@ -185,6 +185,22 @@ def test_a_bad_explanation_is_one_line_and_the_rest_is_scored(name: str, tmp_pat
     [line] = [line for line in done.stderr.splitlines() if "explanations.jsonl:5" in line]
     assert words in line
     assert values(tmp_path) == pytest.approx(dict.fromkeys(UNITS, 1.0))
+
+
+def test_an_explanation_that_cannot_be_used_counts_as_failed_for_its_explainer_alone(tmp_path: Path) -> None:
+    records = [*good_records(), *(r | {"unit": "untested"} for r in good_records()[:1])]  # none in test
+    given = [
+        *TRUTHS,
+        explanation("untested", "digit"),
+        explanation("a", 'word("tree")'),
+        *(explanation(unit, "digit", explainer="other") for unit in ("a", "b")),
+        explanation("c", " ", explainer="other"),
+        {"unit": "d"},
+    ]
+    assert score(tmp_path, [*records, "{"], given).returncode == 0
+    summary = load_run(tmp_path / "score").summary.query("metric == 'correlation'").set_index("explainer")
+    assert summary["n_units"].to_dict() == {"mine": 5, "mine.2": 1, "mine.best": 5, "other": 3}
+    assert summary["n_failed"].to_dict() == {"mine": 1, "mine.2": 0, "mine.best": 1, "other": 1}
 
 
 def test_a_program_that_cannot_be_read_is_a_counted_failure(tmp_path: Path) -> None:
