@@ -82,7 +82,9 @@ def _permutation_p(scores: Sequence[Score], *, draws: int, rng: np.random.Genera
     If explanations say nothing of their units, the score of a unit's own one is exchangeable with those
     of its nulls. (1 + draws whose mean is at least as high) / (1 + draws). NaN if no unit has a null.
     """
-    pools = [np.array([s.value, *s.null_values]) for s in scores if s.null_values and not math.isnan(s.value)]
+    pools = [
+        np.array([s.value, *s.ranked_nulls]) for s in scores if s.ranked_nulls and not math.isnan(s.value)
+    ]
     if not pools:
         return math.nan
     observed = sum(pool[0] for pool in pools)

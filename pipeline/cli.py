@@ -297,27 +297,26 @@ def _report(path: Path) -> Path:
 
 
 def _print_summary(folder: RunFolder) -> None:
-    from math import isnan
+    from scrutable.pipeline.records import Summary
 
-    from scrutable.pipeline.run import load_run
-
-    summary = load_run(folder.path).summary
-    names = [f"{row.explainer} + {row.simulator}" for row in summary.itertuples()]
-    width = 2 + max(map(len, ["explainer + simulator", *names]))
+    rows = folder.read_records(Summary, folder.level / "summary.parquet")
+    width = 2 + max(len("explainer + simulator"), *(len(f"{r.explainer} + {r.simulator}") for r in rows), 0)
     say_result(
         f"{'explainer + simulator':<{width}}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
         f"{'95 % interval':<16}  {'p':>7}  found  units"
     )
-    for row in summary.itertuples():
-        interval = "none" if isnan(row.excess_low) else f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
-        value, null, excess, p = (
-            "-" if isnan(number) else f"{number:{form}}"
-            for number, form in ((row.value, ".3f"), (row.null, ".3f"), (row.excess, "+.3f"), (row.p, ".4f"))
-        )
+    for row in rows:
+        interval = f"[{_number(row.excess_low, '+.3f')}, {_number(row.excess_high, '+.3f')}]"
         say_result(
-            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.metric:<20}{value:>8}{null:>8}"
-            f"{excess:>8}  {interval:<16}  {p:>7}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
+            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.metric:<20}{_number(row.value, '.3f'):>8}"
+            f"{_number(row.null, '.3f'):>8}{_number(row.excess, '+.3f'):>8}  {interval:<16}  "
+            f"{_number(row.p, '.4f'):>7}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
         )
+
+
+def _number(value: float, form: str) -> str:
+    """A dash where there is none."""
+    return "-" if value != value else f"{value:{form}}"
 
 
 def _forecast(config: AnyConfig) -> None:

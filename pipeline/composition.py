@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrutable.evaluators.assurance import assure
 from scrutable.evaluators.choosing import choose_best
+from scrutable.evaluators.comparison import compare, differences
 from scrutable.evaluators.gate import run_gate
 from scrutable.evaluators.hearings import score_hearing
 from scrutable.evaluators.judges import JUDGES
@@ -77,6 +78,8 @@ EVALUATION = Evaluation(
     score_hearing=score_hearing,
     choose_best=choose_best,
     calibrate=calibration,
+    differences=differences,
+    compare=compare,
     adjust=adjust,
     summarise=summarise,
     rate_points=rate_points,

@@ -78,10 +78,11 @@ def write_neuron_records(
 
 def _place(neuron: Any) -> tuple[int, int]:
     """Layer and index of a NeuronId."""
-    place = (neuron.get("layer_index"), neuron.get("neuron_index")) if isinstance(neuron, dict) else ()
-    if len(place) != 2 or not all(isinstance(n, int) and 0 <= n < 2**31 for n in place):
-        raise ParseError(f"neuron_id {neuron!r}: expected an object with layer_index and neuron_index")
-    return place
+    if isinstance(neuron, dict):
+        layer, index = neuron.get("layer_index"), neuron.get("neuron_index")
+        if isinstance(layer, int) and isinstance(index, int) and min(layer, index) >= 0:
+            return layer, index
+    raise ParseError(f"neuron_id {neuron!r}: expected an object with layer_index and neuron_index")
 
 
 def _samples(record: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

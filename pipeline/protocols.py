@@ -23,7 +23,9 @@ from scrutable.pipeline.records import (
     AttackResult,
     Calibration,
     CallFailure,
+    Comparison,
     Completion,
+    Difference,
     Excerpt,
     Explanation,
     Failure,
@@ -327,6 +329,18 @@ class Calibrate(Protocol):
     def __call__(self, evidence: Evidence) -> Calibration: ...
 
 
+class FindDifferences(Protocol):
+    """Every two explanations or simulators of one unit, resampled together."""
+
+    def __call__(self, evidence: Sequence[Evidence], *, seed: int, draws: int) -> tuple[Difference, ...]: ...
+
+
+class Compare(Protocol):
+    """Summarises differences over units."""
+
+    def __call__(self, found: Sequence[Difference], *, seed: int, draws: int) -> tuple[Comparison, ...]: ...
+
+
 class Adjust(Protocol):
     """Fills in the q of every score: Benjamini-Hochberg over units."""
 
@@ -374,6 +388,8 @@ class Evaluation(NamedTuple):
     score_hearing: ScoreHearing
     choose_best: ChooseBest
     calibrate: Calibrate
+    differences: FindDifferences
+    compare: Compare
     adjust: Adjust
     summarise: Summarise
     rate_points: RatePoints

@@ -152,9 +152,7 @@ def test_the_order_of_the_nulls_changes_nothing() -> None:
 
 def test_without_a_calibrate_excerpt_the_first_candidate_is_taken() -> None:
     of = candidates(4, k=3, n_nulls=3)
-    bare = [
-        one._replace(calibrate=(), held_out=tuple(replace(e) for e in one.held_out)) for one in of.own
-    ]
+    bare = [one._replace(calibrate=(), held_out=tuple(replace(e) for e in one.held_out)) for one in of.own]
     best = Candidates(bare, of.nulls).best()
     assert best is not None
     assert best.own == of.own[0].own
