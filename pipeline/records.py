@@ -350,9 +350,10 @@ class Assurance:
     simulator: str  # that reads the text
     compiled: str  # who wrote the program
     checker: str  # that runs the program
-    n_units: int  # with both gains defined
+    n_units: int  # with a defined gain of the text, and of the program if there is one
+    n_uncompiled: int  # of them without a program: nothing of the text's gain can be checked
     gain_text: float  # bits per token, mean over units
-    gain_program: float
+    gain_program: float  # the same; 0 where there is no program
     v: float  # NaN where the text has no gain that differs from 0
     low: float  # 95 % interval, bootstrap over units
     high: float

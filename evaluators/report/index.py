@@ -214,7 +214,7 @@ def index_page(data: ReportData) -> IndexPage:
         undefined=_undefined(scores),
         answers=tuple(_answers(pairing, scores) for pairing in pairings),
         spent=_spent(explanations, read_simulation_costs(data)),
-        manifest=provenance.entries(data.manifest),
+        manifest=provenance.entries(_without_table(data.manifest)),
         config=provenance.config_yaml(data.config),
     )
 
@@ -222,6 +222,12 @@ def index_page(data: ReportData) -> IndexPage:
 def _is_further_candidate(explainer: str) -> bool:
     """True for `llm.2`, `llm.3`, ...: a unit's own page lists them, the tables show the best alone."""
     return explainer.rpartition(".")[2].isdigit() and "." in explainer
+
+
+def _without_table(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest without the gate's table as text, which the page has as a table."""
+    gate = {key: value for key, value in dict(manifest.get("gate") or {}).items() if key != "table"}
+    return {**manifest, **({"gate": gate} if gate else {})}
 
 
 def _imported(explanations: Sequence[Explanation], config: Mapping[str, Any]) -> set[str]:
