@@ -21,8 +21,11 @@ def assure(
 
     v = Σ_u excess gain of the program / Σ_u excess gain of the text, both in bits per token: a ratio of
     sums, so that units without gain weigh nothing; never clipped, since clipping noise at 0 would
-    invent a share (SCIENCE.md 2.3). The bootstrap resamples units. Undefined where the text's own gain
-    is not above 0 with its 95 % interval: a share of nothing is no share.
+    invent a share (SCIENCE.md 2.3). A text of which nobody could write a program keeps nothing that can be
+    checked: it counts with its own gain and a program's gain of 0, or v would be about the texts that are
+    easy to compile. A unit of which either gain is not defined is left out. The bootstrap resamples
+    units. Undefined where the text's own gain is not above 0 with its 95 % interval: a share of nothing
+    is no share.
 
     Args:
         scores: all of a job.
@@ -33,9 +36,7 @@ def assure(
     gains: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for score in scores:
         if score.metric == "gain_bits":
-            defined = gains[score.explainer, score.simulator]
-            if not math.isnan(score.excess):
-                defined[score.unit] = score.excess
+            gains[score.explainer, score.simulator][score.unit] = score.excess
     return tuple(_assurances(gains, compiled, draws=draws, seed=seed))
 
 
@@ -51,13 +52,15 @@ def _assurances(
             for other, checker in sorted(gains):
                 if author == text and other == program:
                     of_text, of_program = gains[author, simulator], gains[other, checker]
-                    units = sorted(of_text.keys() & of_program.keys())
-                    pairs = np.array([(of_text[u], of_program[u]) for u in units]).reshape(-1, 2)
-                    yield _assurance((text, simulator, program, checker), pairs, draws=draws, seed=seed)
+                    both = [(of_text[u], of_program.get(u, 0.0), u in of_program) for u in sorted(of_text)]
+                    defined = np.array([row for row in both if not np.isnan(row).any()]).reshape(-1, 3)
+                    names = (text, simulator, program, checker)
+                    yield _assurance(names, defined, draws=draws, seed=seed)
 
 
-def _assurance(names: tuple[str, str, str, str], pairs: Floats, *, draws: int, seed: int) -> Assurance:
-    n = len(pairs)
+def _assurance(names: tuple[str, str, str, str], units: Floats, *, draws: int, seed: int) -> Assurance:
+    """Of units as rows: gain of the text, gain of the program, 1 if there is a program."""
+    n, pairs = len(units), units[:, :2]
     rng = generator(seed, "assurance", *names)
     sums = pairs[rng.integers(n, size=(draws, n))].sum(axis=1) if n else np.zeros((draws, 2))
     text = percentile_interval(sums[:, 0], n_documents=n)
@@ -76,6 +79,7 @@ def _assurance(names: tuple[str, str, str, str], pairs: Floats, *, draws: int, s
         compiled=names[2],
         checker=names[3],
         n_units=n,
+        n_uncompiled=int(n - units[:, 2].sum()),
         gain_text=float(means[0]),
         gain_program=float(means[1]),
         v=math.nan if reason else float(means[1] / means[0]),

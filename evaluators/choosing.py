@@ -6,8 +6,8 @@ shuffled descriptions rose from .52 to .65). So the null goes through the same c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -17,16 +17,19 @@ from scrutable.pipeline.protocols import Evidence, Simulated
 from scrutable.pipeline.records import Excerpt
 
 
-def choose_best(candidates: Sequence[Evidence], *, author: str, seed: int) -> Evidence | None:
+def choose_best(
+    candidates: Sequence[Evidence], nulls: Sequence[Simulated], *, author: str, seed: int
+) -> Evidence | None:
     """The candidate with the highest weighted correlation on calibrate excerpts, as the evidence of `author`.
 
-    An undefined correlation ranks lowest, ties go to the earliest. The null explanations are dealt at
-    random into hands of as many as there are candidates, and the best of each hand on this unit's
-    calibrate excerpts is a null of the best candidate: best of k against best of k. What does not
-    fill a hand is left out, unless nothing would be left.
+    An undefined correlation ranks lowest, ties go to the earliest. The null is best of k too: the candidates
+    of each other unit are a hand, and the best of a hand on this unit's calibrate excerpts is one null
+    explanation. A unit that has fewer than k candidates shares a hand with the next, in a seeded
+    order; what does not fill a hand is left out, unless nothing would be left.
 
     Args:
         candidates: of one unit and simulator, in the order written.
+        nulls: all candidates of other units, as simulated on this one.
         author: who the chosen one is reported as, for example `llm.best`.
         seed: of the run.
 
@@ -37,24 +40,34 @@ def choose_best(candidates: Sequence[Evidence], *, author: str, seed: int) -> Ev
     if not simulated:
         return None
     first = candidates[0]
-    nulls = {null.explanation: null for candidate in candidates for null in candidate.nulls}
-    rng = generator(seed, first.unit, "hands")
-    dealt = [nulls[name] for name in rng.permutation(sorted(nulls))]
-    k = len(simulated)
-    hands = [dealt[start : start + k] for start in range(0, len(dealt), k)]
-    full = [hand for hand in hands if len(hand) == k] or hands
-    values = dict(
-        zip(
-            [one.explanation for one in chain(simulated, dealt)],
-            _on_calibrate(first.calibrate, [*simulated, *dealt]),
-            strict=True,
-        )
-    )
+    dealt = list(_hands(nulls, len(simulated), rng=generator(seed, first.unit, "hands")))
+    hands = [hand for hand in dealt if len(hand) == len(simulated)] or dealt
+    everything = [*simulated, *chain.from_iterable(hands)]
+    on_calibrate = _on_calibrate(first.calibrate, everything)
+    values = {one.explanation: value for one, value in zip(everything, on_calibrate, strict=True)}
     return first._replace(
         explainer=author,
         own=_best(simulated, values),
-        nulls=tuple(_best(hand, values) for hand in full),
+        nulls=tuple(_best(hand, values) for hand in hands),
     )
+
+
+def _hands(nulls: Sequence[Simulated], k: int, *, rng: np.random.Generator) -> Iterator[list[Simulated]]:
+    """Null explanations, k at a time and whole units at a time; the last hand may be short."""
+    ordered = sorted(nulls, key=lambda null: (_unit_of(null), null.explanation))
+    units = [list(group) for _, group in groupby(ordered, key=_unit_of)]
+    hand: list[Simulated] = []
+    for place in rng.permutation(len(units)):
+        hand += units[place]
+        if len(hand) >= k:
+            yield hand[:k]
+            hand = []
+    if hand:
+        yield hand
+
+
+def _unit_of(simulated: Simulated) -> str:
+    return simulated.explanation.rpartition("/")[0]
 
 
 def _best(hand: Sequence[Simulated], values: dict[str, float]) -> Simulated:

@@ -1,4 +1,10 @@
-"""Many units are tested at once: the false discovery rate of Benjamini & Hochberg (1995)."""
+"""Many units are tested at once: the false discovery rate of Benjamini & Hochberg (1995), on pooled nulls.
+
+A rank among 19 nulls is never below 0.05, so that of m units all or none would be found. What is ranked here
+is how far a unit's own explanation stands above the middle of its unit, among the same figure for all null
+explanations of all units: if explanations say nothing, own and null ones of a unit are exchangeable, and
+so many own ones stand above any height as null ones do for each null (Tusher, Tibshirani & Chu 2001).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scrutable.evaluators.statistics import rank_p
 from scrutable.pipeline.records import Score
 
 
@@ -23,9 +30,27 @@ def adjust(scores: Sequence[Score]) -> list[Score]:
         families[score.explainer, score.simulator, score.scorer, score.metric].append(place)
     adjusted = list(scores)
     for places in families.values():
-        for place, q in zip(places, benjamini_hochberg([scores[i].p for i in places]), strict=True):
+        p = _pooled([scores[i] for i in places])
+        for place, q in zip(places, benjamini_hochberg(p), strict=True):
             adjusted[place] = replace(scores[place], q=float(q))
     return adjusted
+
+
+def _pooled(family: Sequence[Score]) -> list[float]:
+    """The rank p of each unit's height among the heights of all nulls of the family; NaN if undefined.
+
+    A height is a score less the median of all scores of its unit, own and null: a figure in which own and
+    null explanations take part alike, so that units of different difficulty can be pooled.
+    """
+    own, pool = [], []
+    for score in family:
+        nulls = np.array(score.ranked_nulls)
+        middle = np.median([score.value, *nulls]) if nulls.size else np.nan
+        own.append(float(score.value - middle))
+        if not np.isnan(score.value):  # else the unit's nulls were ranked with nothing of its own
+            pool.extend((nulls - middle).tolist())
+    ordered = np.sort(pool)
+    return [rank_p(height, ordered) for height in own]
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def _summary(scores: Sequence[Score], failures: Sequence[Failure], *, draws: int
     scored = {score.unit for score in scores}
     if len(scored) < len(scores):
         raise ValueError(f"a unit has two scores {first.metric} of {first.explainer}/{first.simulator}")
-    failed = {f.unit for f in failures if _concerns(f, first)} - scored
+    failed = {f.unit for f in failures if f.unit and _concerns(f, first)} - scored
     values = _defined([score.value for score in scores])
     excesses = _defined([score.excess for score in scores])
     interval, excess_interval = (
@@ -82,7 +82,9 @@ def _permutation_p(scores: Sequence[Score], *, draws: int, rng: np.random.Genera
     If explanations say nothing of their units, the score of a unit's own one is exchangeable with those
     of its nulls. (1 + draws whose mean is at least as high) / (1 + draws). NaN if no unit has a null.
     """
-    pools = [np.array([s.value, *s.null_values]) for s in scores if s.null_values and not math.isnan(s.value)]
+    pools = [
+        np.array([s.value, *s.ranked_nulls]) for s in scores if s.ranked_nulls and not math.isnan(s.value)
+    ]
     if not pools:
         return math.nan
     observed = sum(pool[0] for pool in pools)
@@ -96,6 +98,10 @@ def _permutation_p(scores: Sequence[Score], *, draws: int, rng: np.random.Genera
 def _concerns(failure: Failure, score: Score) -> bool:
     """Whether a failed unit is one that these scores would otherwise hold."""
     explainer = score.explainer.partition(".")[0]  # without the candidate
+    if failure.stage == "records":  # of single records; a unit that has none left has no explanation either
+        return False
+    if failure.stage == "explanations":  # of a file: nobody knows whether it was to be one of several
+        return score.explainer in (failure.part, f"{failure.part}.best")
     # An explainer and a simulator may share a name ("table"), so the stage decides where it can.
     if failure.stage == "explain":
         return failure.part in ("", explainer)

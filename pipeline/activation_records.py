@@ -11,17 +11,20 @@ import hashlib
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from scrutable.pipeline.errors import CorpusError
+from scrutable.pipeline.errors import CorpusError, ParseError
 from scrutable.pipeline.neuron_records import NEGATIVE, is_neuron_record, rows_of_neuron
 from scrutable.pipeline.records import SPLITS, Excerpt, Failure, Passage, Split, Unit
 
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 _PLACE = re.compile(r"L(\d+)\.N(\d+)(?:\.(pos|neg))?$")
+_LARGEST = 1e30
+"""Largest activation or weight: single precision holds it, and sums of weighted squares stay finite."""
 _DEALT: tuple[tuple[Split, float], ...] = (("explain", 0.4), ("calibrate", 0.6), ("test", 1.0))
 
 
@@ -118,7 +121,7 @@ class _Reader:
             data = file.read_bytes()
             self._hash.update(data)
             text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8")
-        except (OSError, UnicodeDecodeError, EOFError) as error:
+        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
             raise CorpusError(f"{file}: not a readable text file ({' '.join(str(error).split())})") from error
         if not text.strip():
             raise CorpusError(f"{file} is empty: expected one JSON object a line")
@@ -131,20 +134,24 @@ class _Reader:
     def _values(self, file: Path, text: str) -> Iterator[tuple[str, Any]]:
         try:
             whole = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             for number, line in enumerate(text.split("\n"), 1):
                 where = f"{file}:{number}"
                 if line.strip():
                     try:
                         yield where, json.loads(line)
-                    except json.JSONDecodeError as error:
-                        self._refuse("", "bad_json", f"{where}: {error.msg}; expected one JSON object a line")
+                    except (json.JSONDecodeError, RecursionError) as error:
+                        detail = f"{where}: {error}; expected one JSON object a line"
+                        self._refuse("", "bad_json", detail)
             return
         for number, value in enumerate(whole if isinstance(whole, list) else [whole], 1):
             yield f"{file}:{number}" if isinstance(whole, list) else str(file), value
 
     def _add_neuron(self, record: Mapping[str, Any], where: str, *, is_negative: bool) -> None:
-        unit, rows, notes = rows_of_neuron(record, is_negative=is_negative, population=self._population)
+        try:
+            unit, rows, notes = rows_of_neuron(record, is_negative=is_negative, population=self._population)
+        except ParseError as error:
+            return self._refuse("", "bad_neuron_record", f"{where}: {error}; this record is left out")
         if unit in self._neurons:
             detail = f"{where}: unit {unit} is in {self._neurons[unit]} too; the first is used"
             return self._refuse(unit, "duplicate_unit", detail)
@@ -159,7 +166,10 @@ class _Reader:
         if not isinstance(value, dict) or not all(key in value for key in ("unit", "tokens", "activations")):
             detail = f"{where}: expected an object with unit, tokens and activations"
             return self._refuse("", "missing_key", detail)
-        unit = self._safe(str(value["unit"]), where)
+        name = str(value["unit"]) if _is_whole(value["unit"]) else value["unit"]
+        if not _is_text(name) or not name:
+            return self._refuse("", "bad_unit", f"{where}: unit {name!r} is no name; this record is left out")
+        unit = self._safe(name, where)
         try:
             row = self._row(unit, value, where)
         except _Unusable as problem:
@@ -185,30 +195,33 @@ class _Reader:
         _check_values(tokens, activations)
         if any(a < 0 for a in activations):
             self._note("negative activations are read as 0: a unit is half-wave rectified")
-        weight = value.get("weight", 1.0)
-        if not _is_number(weight) or not math.isfinite(weight) or weight < 0:
-            raise _Unusable("bad_weight", f"weight {weight!r} is no number >= 0")
-        n_context = value.get("n_context", 0)
-        if not isinstance(n_context, int) or not 0 <= n_context < len(tokens):
+        given = {key: one for key, one in value.items() if one is not None}  # null is as good as missing
+        weight = given.get("weight", 1.0)
+        if not _is_number(weight) or not 0 <= weight <= _LARGEST:
+            raise _Unusable("bad_weight", f"weight {weight!r} is no number from 0 to {_LARGEST:g}")
+        n_context = given.get("n_context", 0)
+        if not _is_whole(n_context) or not 0 <= n_context < len(tokens):
             raise _Unusable(
                 "bad_context", f"n_context {n_context!r} leaves no token of {len(tokens)} to score"
             )
-        split = value.get("split")
+        split = given.get("split")
         if split is not None and split not in SPLITS:
             raise _Unusable("bad_split", f"no split {split!r} (allowed: {', '.join(SPLITS)})")
-        id = str(value.get("id") or _digest(tokens))
-        if "document" not in value:
+        id = str(given.get("id") or _digest(tokens))
+        if "document" not in given:
             self._note("no document ids given: each excerpt counts as a document of its own")
+        document = str(given.get("document", id))
+        if not _is_text(id) or not _is_text(document):
+            raise _Unusable("bad_name", f"id {id!r} or document {document!r} is no valid Unicode")
         excerpt = Excerpt(
             passage=Passage(id, tuple(tokens), n_context),
-            document=str(value.get("document", id)),
+            document=document,
             split=split or "test",
             activations=tuple(max(float(a), 0.0) for a in activations),
             weight=float(weight),
-            is_top=bool(value.get("is_top", False)),
+            is_top=bool(given.get("is_top", False)),
         )
-        facts = {key: value[key] for key in ("layer", "index", "density") if value.get(key) is not None}
-        return Row(unit, where, excerpt, split is not None, facts)
+        return Row(unit, where, excerpt, split is not None, _facts(given))
 
     def imported(self) -> Imported:
         """The units that have a test excerpt, in the order in which they were first met."""
@@ -294,18 +307,38 @@ class _Unusable(Exception):
 
 
 def _check_values(tokens: Any, activations: Any) -> None:
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens) or not tokens:
-        raise _Unusable("bad_tokens", "tokens must be a list of at least one string")
+    if not isinstance(tokens, list) or not all(map(_is_text, tokens)) or not tokens:
+        raise _Unusable("bad_tokens", "tokens must be a list of at least one string of valid Unicode")
     if not isinstance(activations, list) or not all(map(_is_number, activations)):
         raise _Unusable("bad_activations", "activations must be a list of numbers")
     if len(tokens) != len(activations):
         raise _Unusable("unequal_lengths", f"{len(tokens)} tokens but {len(activations)} activations")
-    if not all(map(math.isfinite, activations)):
-        raise _Unusable("not_finite", "an activation is NaN or infinite")
+    if not all(abs(a) <= _LARGEST for a in activations):  # NaN is not smaller either
+        raise _Unusable("not_finite", f"an activation is NaN or infinite, or beyond {_LARGEST:g}")
+
+
+def _facts(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of the unit: layer and index, density; only what is said."""
+    for key in ("layer", "index"):
+        if key in given and not (_is_whole(given[key]) and 0 <= given[key] < 2**31):
+            raise _Unusable("bad_unit", f"{key} {given[key]!r} is no whole number >= 0")
+    density = given.get("density", 0.0)
+    if not _is_number(density) or not 0 <= density <= 1:
+        raise _Unusable("bad_unit", f"density {density!r} is no number from 0 to 1")
+    return {key: given[key] for key in ("layer", "index", "density") if key in given}
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    """A string that can be stored: JSON may hold halves of surrogate pairs, which are no text."""
+    return isinstance(value, str) and value.encode("utf-8", errors="replace").decode() == value
 
 
 def _digest(tokens: Sequence[str]) -> str:

@@ -351,20 +351,26 @@ def _report(path: Path) -> Path:
 
 
 def _print_summary(folder: RunFolder) -> None:
-    from scrutable.pipeline.run import load_run
+    from scrutable.pipeline.records import Summary
 
-    summary = load_run(folder.path).summary
+    rows = folder.read_records(Summary, folder.level / "summary.parquet")
+    width = 2 + max(len("explainer + simulator"), *(len(f"{r.explainer} + {r.simulator}") for r in rows), 0)
     say_result(
-        f"{'explainer + simulator':<28}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
-        "95 % interval          p  found  units"
+        f"{'explainer + simulator':<{width}}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
+        f"{'95 % interval':<16}  {'p':>7}  found  units"
     )
-    for row in summary.itertuples():
-        interval = f"[{row.excess_low:+.3f}, {row.excess_high:+.3f}]"
+    for row in rows:
+        interval = f"[{_number(row.excess_low, '+.3f')}, {_number(row.excess_high, '+.3f')}]"
         say_result(
-            f"{f'{row.explainer} + {row.simulator}':<28}{row.metric:<20}{row.value:>8.3f}{row.null:>8.3f}"
-            f"{row.excess:>+8.3f}  {interval}  {row.p:>7.4f}  {row.n_found:>5}  "
-            f"{row.n_defined} of {row.n_units}"
+            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.metric:<20}{_number(row.value, '.3f'):>8}"
+            f"{_number(row.null, '.3f'):>8}{_number(row.excess, '+.3f'):>8}  {interval:<16}  "
+            f"{_number(row.p, '.4f'):>7}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
         )
+
+
+def _number(value: float, form: str) -> str:
+    """A dash where there is none."""
+    return "-" if value != value else f"{value:{form}}"
 
 
 def _forecast(config: AnyConfig) -> None:

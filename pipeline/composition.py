@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrutable.evaluators.assurance import assure
 from scrutable.evaluators.choosing import choose_best
+from scrutable.evaluators.comparison import compare, differences
 from scrutable.evaluators.gate import run_gate
 from scrutable.evaluators.hearings import score_hearing
 from scrutable.evaluators.judges import JUDGES
@@ -48,7 +49,7 @@ from scrutable.pipeline.config import (
 from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.explainers import EXPLAINERS
-from scrutable.pipeline.importing import Given, Importer, read_given
+from scrutable.pipeline.importing import Given, Importer, read_given, unread
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import (
@@ -81,6 +82,8 @@ EVALUATION = Evaluation(
     score_hearing=score_hearing,
     choose_best=choose_best,
     calibrate=calibration,
+    differences=differences,
+    compare=compare,
     adjust=adjust,
     summarise=summarise,
     rate_points=rate_points,
@@ -312,16 +315,19 @@ def runner_of(
     Raises ConfigError or CorpusError where the files of a job hold nothing usable.
     """
     parts = Composition(config, say=say, note=note)
-    written: dict[str, Language] = {}
+    plan = plan_of(config)
     source: Source = _Nothing()
     if isinstance(config, RunConfig):
         source = Collector(config, folder, parts, watch, note)
     elif isinstance(config, RecordsConfig):
         given = read_given(config)
         _announce(given, say)
-        source, written = Importer(config, folder, given, watch, note), given.languages
+        plan = plan_of(config, given.languages)
+        readers = [pair[0] for pair in plan.pairs.values()] + [p.explainer for p in plan.panels.values()]
+        for line in unread(given, readers):
+            say(line)
+        source = Importer(config, folder, given, watch, note)
     twin = _twin_of(config, folder, parts, say=say, watch=watch, note=note)
-    plan = plan_of(config, written)
     return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin), parts
 
 

@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import Explanation, Failure, Language
 
+_STAGE = "explanations"
 _NAME = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
@@ -38,15 +39,15 @@ def read_explanations(
         if not line.strip():
             continue
         value = _read(line, known)
-        if isinstance(value, str):
-            kind, _, detail = value.partition(": ")
-            problems.append(Failure("", "records", kind, f"{where}: {detail}; this explanation is left out"))
+        if isinstance(value, _Problem):
+            detail = f"{where}: {value.detail}; this explanation is left out"
+            problems.append(Failure(value.unit, _STAGE, value.kind, detail, value.explainer))
             continue
         unit, explainer, text = value["unit"], value["explainer"], value["explanation"]
         first = seen.setdefault((unit, explainer, text), where)
         if first != where:
             detail = f"{where}: the same explanation of unit {unit} stands at {first}; it is used once"
-            problems.append(Failure(unit, "records", "duplicate_explanation", detail))
+            problems.append(Failure(unit, _STAGE, "duplicate_explanation", detail, explainer))
             continue
         count[unit, explainer] += 1
         found.append(
@@ -79,24 +80,37 @@ def write_explanations(path: Path, explanations: Sequence[Explanation]) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _read(line: str, known: Collection[str]) -> dict[str, Any] | str:
-    """The fields of a line with their defaults, or "kind: what is wrong"."""
+class _Problem(NamedTuple):
+    """Why a line cannot be used, and of what: empty where the line does not say."""
+
+    kind: str
+    detail: str
+    unit: str = ""
+    explainer: str = ""
+
+
+def _read(line: str, known: Collection[str]) -> dict[str, Any] | _Problem:
+    """The fields of a line with their defaults."""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"bad_json: {error.msg}"
+    except (json.JSONDecodeError, RecursionError) as error:
+        return _Problem("bad_json", str(error))
     if not isinstance(value, dict) or "unit" not in value or "explanation" not in value:
-        return "missing_key: expected an object with unit and explanation"
+        return _Problem("missing_key", "expected an object with unit and explanation")
     fields = {"explainer": "imported", "language": "english", "model": ""} | value
-    unit = re.sub(r"[^A-Za-z0-9._-]", "_", str(value["unit"]))
+    unit, explainer = re.sub(r"[^A-Za-z0-9._-]", "_", str(value["unit"])), str(fields["explainer"])
+    if not _NAME.match(explainer):
+        return _Problem("bad_name", f"explainer {explainer!r}: only letters, digits, - and _", unit)
     if unit not in known:
         unit = unit.removesuffix(".pos")  # a NeuronRecord knows no sign
     if unit not in known:
-        return f"unknown_unit: no records of unit {value['unit']!r}"
-    if not isinstance(value["explanation"], str) or not value["explanation"].strip():
-        return f"empty_explanation: the explanation of unit {unit} is empty"
-    if not _NAME.match(str(fields["explainer"])):
-        return f"bad_name: explainer {fields['explainer']!r}: only letters, digits, - and _"
-    if fields["language"] not in get_args(Language):
-        return f"bad_language: no language {fields['language']!r} (allowed: {', '.join(get_args(Language))})"
-    return {**fields, "unit": unit, "model": str(fields["model"])}
+        return _Problem("unknown_unit", f"no usable records of unit {value['unit']!r}", unit, explainer)
+    text, languages = value["explanation"], get_args(Language)
+    if not isinstance(text, str) or not text.strip():
+        return _Problem("empty_explanation", f"the explanation of unit {unit} is empty", unit, explainer)
+    if any("\ud800" <= c <= "\udfff" for c in f"{text}{fields['model']}"):
+        return _Problem("bad_text", f"the explanation of unit {unit} is no valid Unicode", unit, explainer)
+    if fields["language"] not in languages:
+        detail = f"no language {fields['language']!r} (allowed: {', '.join(languages)})"
+        return _Problem("bad_language", detail, unit, explainer)
+    return fields | {"unit": unit, "explainer": explainer, "model": str(fields["model"])}

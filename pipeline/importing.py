@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from scrutable.pipeline.activation_records import Imported, read_records
 from scrutable.pipeline.config import RecordsConfig
-from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.errors import ConfigError, RunFolderError
 from scrutable.pipeline.explanation_files import read_explanations
 from scrutable.pipeline.protocols import Watch
 from scrutable.pipeline.records import Explanation, Failure, Language, Unit
@@ -25,6 +26,7 @@ class Given(NamedTuple):
     explanations: tuple[Explanation, ...]  # of units that the records hold
     problems: tuple[Failure, ...]  # explanations that cannot be used
     languages: dict[str, Language]  # explainer → what it writes, in the order of the file
+    digests: dict[str, str]  # of the bytes of both files: other bytes are another job
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,14 @@ class Importer:
     def import_records(self) -> None:
         """Excerpts as they were given; a record that cannot be used is a counted failure."""
         level = self.folder.level
+        before = self.folder.manifest().get("records")
+        if before is not None and before != self._facts:
+            raise RunFolderError(
+                f"{self.folder.path} was made from other contents of {self.config.records} or "
+                f"{self.config.explanations}. Give the run another name, or delete the folder to start anew"
+            )
         if not (level / "units.parquet").exists():
-            self.note("records", {"path": self.config.records, "digest": self.given.imported.digest})
+            self.note("records", self._facts)
             failures = [*self.given.imported.problems, *self.given.problems]
             self.folder.write_records(self.folder.part("failures", "records"), Failure, failures)
             self.folder.write_records(level / "units.parquet", Unit, self.units)
@@ -64,6 +72,10 @@ class Importer:
             if not part.exists():
                 excerpts = {unit.id: self.given.imported.excerpts[unit.id] for unit in shard}
                 self.folder.write_excerpts(part, excerpts)
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        return {"path": self.config.records, **self.given.digests}
 
     def import_explanations(self) -> None:
         """Explanations as they were given, in shards of the same units as those of our explainers."""
@@ -107,4 +119,35 @@ def read_given(config: RecordsConfig) -> Given:
         raise ConfigError(
             f"{config.explanations}: explainer {clash[0]!r} is in the config too: rename one of them"
         )
-    return Given(imported, explanations, problems, languages)
+    written = hashlib.sha256(Path(config.explanations).read_bytes()).hexdigest()[:16]
+    digests = {"digest": imported.digest, "explanations_digest": written}
+    return Given(imported, explanations, problems, languages, digests)
+
+
+def unread(given: Given, readers: Collection[str]) -> list[str]:
+    """A line for each given explainer that none of the job's parts reads.
+
+    Args:
+        given: what the files hold.
+        readers: the explainers that some simulator or judge reads.
+
+    Raises ConfigError if none of them is read: there would be nothing to score.
+    """
+    lines = [
+        f"explanations by {explainer} are written in {language}, which no simulator of this job reads; "
+        f"they are not scored. {_HOW_TO_READ[language]}"
+        for explainer, language in given.languages.items()
+        if explainer not in readers
+    ]
+    if len(lines) == len(given.languages):
+        raise ConfigError(lines[0])
+    return lines
+
+
+_HOW_TO_READ: dict[Language, str] = {
+    "english": "Name a model, for example --simulator smollm2-135m",
+    "program": "Add --simulator program",
+    "table": "Add --simulator table",
+    "ngrams": "Add --simulator ngrams",
+    "probe": "A probe is read by a simulator of kind probe in a config, with the model that it was fitted on",
+}

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.records import Excerpt, Split, Unit
 
 NEGATIVE = ".neg.json"  # end of the name of a file that holds a negative half
@@ -35,10 +36,12 @@ def rows_of_neuron(
 
     The strongest weigh 1. A random record stands for population / (their number) excerpts if the population
     is known; else it weighs 1 too, and a weighted score is then the literature's top-and-random score.
+
+    Raises ParseError for an object that has the keys of a NeuronRecord and is none.
     """
-    neuron = record["neuron_id"] or {}
-    unit = f"L{neuron.get('layer_index', 0)}.N{neuron.get('neuron_index', 0)}{'.neg' * is_negative}"
-    random = record.get("random_sample") or []
+    layer, index = _place(record["neuron_id"])
+    unit = f"L{layer}.N{index}{'.neg' * is_negative}"
+    random = _samples(record, "random_sample")
     notes = []
     if population is None:
         notes.append(
@@ -46,7 +49,7 @@ def rows_of_neuron(
             "weighted scores are top-and-random scores; --population N makes them the population's"
         )
     weight = population / len(random) if population and random else 1.0
-    top = record.get("most_positive_activation_records") or []
+    top = _samples(record, "most_positive_activation_records")
     rows = [
         _row(unit, one, f"top-{rank}", _TOP_SPLITS[rank % 4], 1.0, is_top=True)
         for rank, one in enumerate(top)
@@ -71,6 +74,22 @@ def write_neuron_records(
         path = folder / str(unit.layer) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_neuron(unit, excerpts[unit.id]), ensure_ascii=False), encoding="utf-8")
+
+
+def _place(neuron: Any) -> tuple[int, int]:
+    """Layer and index of a NeuronId."""
+    if isinstance(neuron, dict):
+        layer, index = neuron.get("layer_index"), neuron.get("neuron_index")
+        if isinstance(layer, int) and isinstance(index, int) and min(layer, index) >= 0:
+            return layer, index
+    raise ParseError(f"neuron_id {neuron!r}: expected an object with layer_index and neuron_index")
+
+
+def _samples(record: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found = record.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ParseError(f"{key}: expected a list of objects with tokens and activations")
+    return found
 
 
 def _row(

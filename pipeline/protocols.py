@@ -23,7 +23,9 @@ from scrutable.pipeline.records import (
     AttackResult,
     Calibration,
     CallFailure,
+    Comparison,
     Completion,
+    Difference,
     Excerpt,
     Explanation,
     Failure,
@@ -306,10 +308,13 @@ class ScoreHearing(Protocol):
 class ChooseBest(Protocol):
     """Of several explanations of one unit, the one that does best on the calibrate split.
 
-    The null goes through the same choice, or best-of-k would make quality out of nothing.
+    The null goes through the same choice, or best-of-k would make quality out of nothing: `nulls` holds
+    the candidates of other units.
     """
 
-    def __call__(self, candidates: Sequence[Evidence], *, author: str, seed: int) -> Evidence | None: ...
+    def __call__(
+        self, candidates: Sequence[Evidence], nulls: Sequence[Simulated], *, author: str, seed: int
+    ) -> Evidence | None: ...
 
 
 class AssignNulls(Protocol):
@@ -322,6 +327,18 @@ class Calibrate(Protocol):
     """Fits the map from a simulation to the subject's raw units on the calibrate split."""
 
     def __call__(self, evidence: Evidence) -> Calibration: ...
+
+
+class FindDifferences(Protocol):
+    """Every two explanations or simulators of one unit, resampled together."""
+
+    def __call__(self, evidence: Sequence[Evidence], *, seed: int, draws: int) -> tuple[Difference, ...]: ...
+
+
+class Compare(Protocol):
+    """Summarises differences over units."""
+
+    def __call__(self, found: Sequence[Difference], *, seed: int, draws: int) -> tuple[Comparison, ...]: ...
 
 
 class Adjust(Protocol):
@@ -371,6 +388,8 @@ class Evaluation(NamedTuple):
     score_hearing: ScoreHearing
     choose_best: ChooseBest
     calibrate: Calibrate
+    differences: FindDifferences
+    compare: Compare
     adjust: Adjust
     summarise: Summarise
     rate_points: RatePoints

@@ -234,9 +234,15 @@ class Score:
     n_nulls: int  # null explanations for which the score is defined
     label_mass: float  # mean over excerpts; NaN where the simulator reads no labels
     reason: str = ""  # empty if value is defined
-    p: float = math.nan  # (1 + nulls at least as good) / (1 + n_nulls): the rank among the nulls
-    q: float = math.nan  # p after Benjamini-Hochberg over the units of one explainer and metric
+    p: float = math.nan  # (1 + nulls at least as good) / (1 + nulls): the rank among the nulls
+    q: float = math.nan  # false discovery rate at which the unit is found among those of explainer and metric
     null_values: tuple[float, ...] = ()  # (n_nulls,) the score of each null explanation
+    n_flat_nulls: int = 0  # further nulls that predict one value everywhere; they rank as a correlation of 0
+
+    @property
+    def ranked_nulls(self) -> tuple[float, ...]:
+        """What the value is ranked among."""
+        return self.null_values + (0.0,) * self.n_flat_nulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +292,40 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """How much better one explanation of a unit is simulated than another, on the excerpts that both have."""
+
+    unit: str
+    explainer: str  # author, as in Score
+    simulator: str
+    other: str  # the explanation that is taken off: its author
+    other_simulator: str
+    metric: Metric
+    value: float  # of the first minus of the other; NaN where one of them is not defined
+    low: float  # 95 % interval, paired bootstrap over documents
+    high: float
+    n_documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The differences between two explainers, or simulators, over the units that both explain."""
+
+    explainer: str
+    simulator: str
+    other: str
+    other_simulator: str
+    metric: Metric
+    n_units: int  # with a defined difference
+    n_undefined: int
+    difference: float  # mean over the n_units units
+    low: float  # 95 % interval of that mean, bootstrap over units
+    high: float
+    n_above: int  # units whose own interval lies above 0
+    n_below: int  # and below
+
+
+@dataclass(frozen=True, slots=True)
 class RatePoint:
     """What a surrogate of one family is worth at one length: a point of the rate-distortion curve."""
 
@@ -310,9 +350,10 @@ class Assurance:
     simulator: str  # that reads the text
     compiled: str  # who wrote the program
     checker: str  # that runs the program
-    n_units: int  # with both gains defined
+    n_units: int  # with a defined gain of the text, and of the program if there is one
+    n_uncompiled: int  # of them without a program: nothing of the text's gain can be checked
     gain_text: float  # bits per token, mean over units
-    gain_program: float
+    gain_program: float  # the same; 0 where there is no program
     v: float  # NaN where the text has no gain that differs from 0
     low: float  # 95 % interval, bootstrap over units
     high: float
@@ -412,7 +453,7 @@ class Failure:
     """A failure is a named value, never a plausible one."""
 
     unit: str
-    stage: str  # "records", "capture", "exemplars", "explain", "simulate" or "judge"
+    stage: str  # "records", "explanations", "capture", "exemplars", "explain", "simulate" or "judge"
     kind: str
     detail: str
     part: str = ""  # which explainer or simulator, where there are several

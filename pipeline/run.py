@@ -139,6 +139,16 @@ class Run:
         return self._frame("assurance")
 
     @cached_property
+    def differences(self) -> pd.DataFrame:
+        """`Difference`: every two explanations or simulators of one unit, resampled together."""
+        return self._frame("differences")
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """`Comparison`: the differences over units."""
+        return self._frame("comparisons")
+
+    @cached_property
     def failures(self) -> pd.DataFrame:
         """`Failure`: everything that gave no usable answer."""
         return self._frame("failures")

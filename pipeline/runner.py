@@ -30,6 +30,8 @@ from scrutable.pipeline.records import (
     AttackCase,
     AttackResult,
     Calibration,
+    Comparison,
+    Difference,
     Excerpt,
     Explanation,
     Failure,
@@ -65,6 +67,14 @@ class Source(Protocol):
     def stages(self) -> Mapping[str, Callable[[], None]]:
         """In order; each does what is missing."""
         ...
+
+
+class _Scored(NamedTuple):
+    """What the simulations of a job are worth."""
+
+    scores: list[Score]
+    calibrations: list[Calibration]
+    differences: list[Difference]
 
 
 class Panel(NamedTuple):
@@ -108,7 +118,7 @@ class Runner:
         return {
             **self.source.stages(),
             "explain": self.explain,
-            "gate": self.gate,
+            "gate": self.gate if self.config.gate else lambda: None,
             "simulate": self.simulate,
             "judge": self.judge,
             "rates": self.rates,
@@ -185,8 +195,8 @@ class Runner:
         return self.folder.level / "gate.parquet"
 
     def gate(self) -> None:
-        """Simulators and explainers on known answers."""
-        if self.config.gate is None or self._gate_path.exists():
+        """Simulators and explainers on known answers; of the default size where the config says none."""
+        if self._gate_path.exists():
             return
         with self.watch("gate") as progress:
             gate = self.parts.gate(progress)
@@ -212,7 +222,7 @@ class Runner:
                     jobs = [
                         SimulationJob(unit.id, explanation, self._passages(unit.id))
                         for unit in self._shards[number]
-                        for explanation in _own_and_nulls(unit.id, explanations, nulls)
+                        for explanation in _own_and_nulls(unit.id, explanations, nulls, of_each=True)
                     ]
                     self._write_part("simulations", pairing, number, Simulation, made.simulate(jobs))
                     progress(number + 1, len(self._shards))
@@ -280,30 +290,48 @@ class Runner:
     def score(self) -> None:
         """Scores, calibrations, failures and the summary, all from what is stored."""
         failures = self.folder.read_records(Failure, *self.folder.parts("failures"))
-        scores: list[Score] = []
-        calibrations: list[Calibration] = []
         draws, seed = self.config.scoring.draws, self.config.seed
-        total = len(self.plan.pairs) + len(self.plan.panels)
-        with self.watch("score") as progress:
-            for done, (pairing, (explainer, simulator)) in enumerate(self.plan.pairs.items(), 1):
-                for evidence in self._evidence(pairing, explainer, simulator):
-                    calibrations.append(self.evaluation.calibrate(evidence))
-                    for scorer in self.evaluation.scorers.values():
-                        scores += scorer(evidence, seed=seed, draws=draws)
-                progress(done, total)
-            for done, (name, panel) in enumerate(self.plan.panels.items(), len(self.plan.pairs) + 1):
-                for hearing in self._hearings(name, panel):
-                    scores.append(self.evaluation.score_hearing(hearing, seed=seed, draws=draws))
-                progress(done, total)
-        scores = self.evaluation.adjust(scores)
+        simulated = self._simulation_scores()
+        scores = self.evaluation.adjust([*simulated.scores, *self._judgement_scores()])
         summary = [*self.evaluation.summarise(scores, failures, draws=draws, seed=seed), *self._opponents()]
         assurance = self.evaluation.assure(scores, self._compiled(scores), draws=draws, seed=seed)
+        comparisons = self.evaluation.compare(simulated.differences, draws=draws, seed=seed)
         level = self.folder.level
         self.folder.write_records(level / "failures.parquet", Failure, failures)
-        self.folder.write_records(level / "calibrations.parquet", Calibration, calibrations)
+        self.folder.write_records(level / "calibrations.parquet", Calibration, simulated.calibrations)
+        self.folder.write_records(level / "differences.parquet", Difference, simulated.differences)
+        self.folder.write_records(level / "comparisons.parquet", Comparison, comparisons)
         self.folder.write_records(level / "assurance.parquet", Assurance, assurance)
         self.folder.write_records(level / "summary.parquet", Summary, summary)
         self.folder.write_records(level / "scores.parquet", Score, scores)
+
+    def _simulation_scores(self) -> _Scored:
+        """All pairs on one shard of units after the other: memory holds what was simulated on one shard."""
+        found = _Scored([], [], [])
+        draws, seed = self.config.scoring.draws, self.config.seed
+        written = {name: self._explanations(name) for name, _ in self.plan.pairs.values()}
+        with self.watch("score") as progress:
+            for number in range(len(self._shards)):
+                of_unit: dict[str, list[Evidence]] = {}
+                for pairing, (explainer, simulator) in self.plan.pairs.items():
+                    part = self.folder.part("simulations", f"{pairing}~{number:04d}")
+                    for evidence in self._evidence(part, written[explainer], explainer, simulator):
+                        found.calibrations.append(self.evaluation.calibrate(evidence))
+                        for scorer in self.evaluation.scorers.values():
+                            found.scores.extend(scorer(evidence, seed=seed, draws=draws))
+                        if evidence.explainer in (explainer, f"{explainer}.best"):
+                            of_unit.setdefault(evidence.unit, []).append(evidence)
+                for several in of_unit.values():
+                    found.differences.extend(self.evaluation.differences(several, seed=seed, draws=draws))
+                progress(number + 1, len(self._shards))
+        return found
+
+    def _judgement_scores(self) -> Iterator[Score]:
+        for name, panel in self.plan.panels.items():
+            for hearing in self._hearings(name, panel):
+                yield self.evaluation.score_hearing(
+                    hearing, seed=self.config.seed, draws=self.config.scoring.draws
+                )
 
     def _opponents(self) -> Iterator[Summary]:
         """What the same explainers made of random weights."""
@@ -318,28 +346,35 @@ class Runner:
         best = {name: f"{name}.best" if f"{name}.best" in authors else name for name in self.plan.compiled}
         return {best[name]: text for name, text in self.plan.compiled.items()}
 
-    def _evidence(self, pairing: str, explainer: str, simulator: str) -> Iterator[Evidence]:
-        """Every candidate of every unit, and the best of them where there are several."""
-        explanations = self._explanations(explainer)
+    def _evidence(
+        self, part: Path, explanations: Mapping[str, Sequence[Explanation]], explainer: str, simulator: str
+    ) -> Iterator[Evidence]:
+        """Every candidate of every unit of a part, and the best of them where there are several."""
         has_candidates = any(len(written) > 1 for written in explanations.values())
-        for path in self.folder.parts("simulations"):
-            if _part_of(path) != pairing:
-                continue
-            for unit, simulated in self.folder.read_simulated(path):
-                candidates = [
-                    self._evidence_of(unit, explanation, simulator, simulated)
-                    for explanation in explanations[unit]
-                ]
-                yield from candidates
-                if has_candidates:  # also of a unit with one, so that all units are in its row
-                    best = self.evaluation.choose_best(
-                        candidates, author=f"{explainer}.best", seed=self.config.seed
-                    )
-                    if best is not None:
-                        yield best
+        firsts = {written[0].id for written in explanations.values()}
+        for unit, simulated in self.folder.read_simulated(part):
+            nulls = [s for name, s in sorted(simulated.items()) if _unit_of(name) != unit]
+            # One of each unit: candidates of one unit are alike, and a rank among them would be too good.
+            single = tuple(null for null in nulls if null.explanation in firsts)
+            candidates = [
+                self._evidence_of(unit, explanation, simulator, simulated.get(explanation.id), single)
+                for explanation in explanations[unit]
+            ]
+            yield from candidates
+            if has_candidates:  # also of a unit with one, so that all units are in its row
+                best = self.evaluation.choose_best(
+                    candidates, nulls, author=f"{explainer}.best", seed=self.config.seed
+                )
+                if best is not None:
+                    yield best
 
     def _evidence_of(
-        self, unit: str, explanation: Explanation, simulator: str, simulated: Mapping[str, Simulated]
+        self,
+        unit: str,
+        explanation: Explanation,
+        simulator: str,
+        own: Simulated | None,
+        nulls: tuple[Simulated, ...],
     ) -> Evidence:
         return Evidence(
             unit=unit,
@@ -347,8 +382,8 @@ class Runner:
             simulator=simulator,
             calibrate=self._split(unit, "calibrate"),
             held_out=self._split(unit, "test"),
-            own=simulated.get(explanation.id),
-            nulls=tuple(s for name, s in sorted(simulated.items()) if _unit_of(name) != unit),
+            own=own,
+            nulls=nulls,
         )
 
     def _hearings(self, name: str, panel: Panel) -> Iterator[Hearing]:
@@ -404,12 +439,20 @@ def pairings(explainers: Mapping[str, str], simulators: Mapping[str, str]) -> di
 
 
 def _own_and_nulls(
-    unit: str, explanations: Mapping[str, Sequence[Explanation]], nulls: Mapping[str, Sequence[str]]
+    unit: str,
+    explanations: Mapping[str, Sequence[Explanation]],
+    nulls: Mapping[str, Sequence[str]],
+    *,
+    of_each: bool = False,
 ) -> Iterator[Explanation]:
-    """All candidates of a unit, then the first candidate of each unit that serves as its null."""
-    yield from explanations.get(unit, ())
+    """All candidates of a unit, then the first candidate of each unit that serves as its null.
+
+    With `of_each`, as many candidates of each as the unit has itself: best of k has best of k as its null.
+    """
+    own = explanations.get(unit, ())
+    yield from own
     for other in nulls.get(unit, ()):
-        yield explanations[other][0]
+        yield from explanations[other][: len(own) if of_each else 1]
 
 
 def _grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:

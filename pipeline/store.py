@@ -35,7 +35,9 @@ from scrutable.pipeline.records import (
     AttackCase,
     AttackResult,
     Calibration,
+    Comparison,
     Cost,
+    Difference,
     Excerpt,
     Explanation,
     Failure,
@@ -105,7 +107,7 @@ class RunFolder:
                 if keys:
                     raise RunFolderError(
                         f"{self.path} was made from another config; these keys differ: {', '.join(keys)}. "
-                        "Give the run another name (name=...), or delete the folder to start anew"
+                        "Give the run another name (name=..., or --name), or delete the folder to start anew"
                     )
             else:
                 text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -354,6 +356,8 @@ TABLES: dict[str, pa.Schema] = {
     "attack_cases": schema_of(AttackCase),
     "gate": schema_of(GateResult),
     "assurance": schema_of(Assurance),
+    "differences": schema_of(Difference),
+    "comparisons": schema_of(Comparison),
     "scores": schema_of(Score),
     "calibrations": schema_of(Calibration),
     "summary": schema_of(Summary),

@@ -60,8 +60,17 @@ PROBLEMS = [
     ({"activations": 2.0}, "bad_activations", "must be a list of numbers"),
     ({"tokens": [], "activations": []}, "bad_tokens", "at least one string"),
     ({"split": "train"}, "bad_split", "no split 'train' (allowed: explain, calibrate, test)"),
-    ({"weight": -1}, "bad_weight", "weight -1 is no number >= 0"),
+    ({"weight": -1}, "bad_weight", "weight -1 is no number from 0"),
     ({"weight": "much"}, "bad_weight", "weight 'much'"),
+    ({"weight": 1e308}, "bad_weight", "weight 1e+308 is no number from 0 to 1e+30"),
+    ({"activations": [0.0, 1e308]}, "not_finite", "beyond 1e+30"),
+    ({"activations": [0, 10**400]}, "not_finite", "beyond 1e+30"),
+    ({"tokens": ["a", "\ud800"]}, "bad_tokens", "valid Unicode"),
+    ({"document": "\ud800"}, "bad_name", "no valid Unicode"),
+    ({"layer": "third"}, "bad_unit", "layer 'third' is no whole number"),
+    ({"index": -1}, "bad_unit", "index -1 is no whole number"),
+    ({"density": "high"}, "bad_unit", "density 'high' is no number from 0 to 1"),
+    ({"n_context": True}, "bad_context", "n_context True leaves no token"),
     ({"n_context": 2}, "bad_context", "n_context 2 leaves no token of 2 to score"),
     ({"id": "e0"}, "duplicate_excerpt", "unit u has excerpt e0 at"),
     (
@@ -95,6 +104,14 @@ def test_a_line_that_is_no_record_is_named_too(tmp_path: Path) -> None:
         ("missing_key", "5"),
         ("missing_key", "6"),
     ]
+
+
+def test_a_record_whose_unit_is_no_name_is_named_and_null_is_as_good_as_missing(tmp_path: Path) -> None:
+    lines = [*rows(), GOOD | {"unit": None}, GOOD | {"unit": ""}]
+    assert [p.kind for p in read(tmp_path, lines).problems] == ["bad_unit", "bad_unit"]
+    found = read(tmp_path, rows(document=None, weight=None, n_context=None, is_top=None, layer=None))
+    assert [e.document for e in found.excerpts["u"]] == ["e0", "e1", "e2"]
+    assert found.problems == ()
 
 
 def test_a_unit_without_a_test_excerpt_is_left_out_and_one_test_document_is_a_caution(tmp_path: Path) -> None:

@@ -31,10 +31,22 @@ def test_it_is_a_ratio_of_sums_over_the_units_that_have_both() -> None:
         "compiled.best",
         "checker",
     )
-    assert found.n_units == 3
+    assert (found.n_units, found.n_uncompiled) == (3, 0)
     assert found.v == pytest.approx(0.5)
     assert (found.low, found.high) == pytest.approx((0.5, 0.5))
     assert (found.gain_text, found.gain_program) == pytest.approx((0.4, 0.2))
+
+
+def test_a_text_that_could_not_be_compiled_keeps_nothing() -> None:
+    """Or v would be the share of those texts alone that are easy to compile."""
+    given = [
+        s
+        for s in scores([0.2, 0.4, 0.4], [0.2, 0.2, 9.0])
+        if (s.unit, s.explainer) != ("u2", "compiled.best")
+    ]
+    (found,) = assure(given, COMPILED, seed=0)
+    assert (found.n_units, found.n_uncompiled) == (3, 1)
+    assert found.v == pytest.approx(0.4)
 
 
 def test_a_program_may_be_worth_more_than_its_text_or_less_than_nothing() -> None:

@@ -41,11 +41,13 @@ def test_several_lines_of_a_unit_and_explainer_are_its_candidates_in_order(tmp_p
 @pytest.mark.parametrize(
     ("line", "kind", "says"),
     [
-        ({"unit": "w", "explanation": "x"}, "unknown_unit", "no records of unit 'w'"),
+        ({"unit": "w", "explanation": "x"}, "unknown_unit", "no usable records of unit 'w'"),
         ({"unit": "u", "explanation": " \n"}, "empty_explanation", "the explanation of unit u is empty"),
         ({"unit": "u", "explanation": 3}, "empty_explanation", "is empty"),
         ({"unit": "u"}, "missing_key", "expected an object with unit and explanation"),
         ("{", "bad_json", "Expecting"),
+        ("[" * 100_000, "bad_json", "recursion"),
+        ({"unit": "u", "explanation": "\ud800"}, "bad_text", "no valid Unicode"),
         ({"unit": "u", "explanation": "x", "explainer": "a.b"}, "bad_name", "only letters, digits, - and _"),
         ({"unit": "u", "explanation": "x", "language": "latin"}, "bad_language", "no language 'latin'"),
         ({"unit": "u", "explanation": "good"}, "duplicate_explanation", "stands at"),
@@ -55,14 +57,19 @@ def test_a_bad_line_is_named_and_the_rest_is_used(tmp_path: Path, line: Any, kin
     found, problems = read(tmp_path, {"unit": "u", "explanation": "good"}, line)
     assert [e.text for e in found] == ["good"]
     (problem,) = problems
-    assert (problem.stage, problem.kind) == ("records", kind)
+    assert (problem.stage, problem.kind) == ("explanations", kind)
     assert says in problem.detail
     assert "e.jsonl:2" in problem.detail
 
 
+def test_a_number_will_do_as_a_name(tmp_path: Path) -> None:
+    found, _ = read(tmp_path, {"unit": "u", "explanation": "x", "explainer": 4})
+    assert [e.id for e in found] == ["u/4"]
+
+
 def test_nothing_usable_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"no explanation can be used \(1 problems; first: .*unknown_unit|no rec"
+        ConfigError, match=r"no explanation can be used \(1 problems; first: .*unknown_unit|no usable rec"
     ):
         read(tmp_path, {"unit": "w", "explanation": "x"})
     with pytest.raises(ConfigError, match="no readable file"):

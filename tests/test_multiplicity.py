@@ -49,9 +49,52 @@ def test_an_undefined_p_stays_so_and_counts_as_a_test() -> None:
     assert math.isnan(q[1])
 
 
+def family(own: np.ndarray, nulls: np.ndarray, **changes: str) -> list[Score]:
+    """Scores of units with these values (U,) and null values (U, n)."""
+    return [
+        replace(SCORE, unit=f"u{i}", value=float(value), null_values=tuple(row.tolist()), **changes)
+        for i, (value, row) in enumerate(zip(own, nulls, strict=True))
+    ]
+
+
 def test_each_explainer_and_metric_is_a_family_of_its_own() -> None:
-    of_llm = [replace(SCORE, unit=f"u{i}", p=p) for i, p in enumerate((0.01, 0.5))]
-    of_table = [replace(SCORE, unit="u0", explainer="table", p=0.01)]
+    nulls = np.array([[0.0, 0.1, 0.2], [0.0, 0.1, 0.2]])
+    of_llm = family(np.array([0.9, 0.1]), nulls)
+    of_table = family(np.array([0.9]), nulls[:1], explainer="table")
     adjusted = adjust([of_llm[0], *of_table, of_llm[1]])
     assert [score.unit for score in adjusted] == ["u0", "u0", "u1"]
-    assert [score.q for score in adjusted] == pytest.approx([0.02, 0.01, 0.5])
+    # Heights .75 among six, .75 among three; 0 is below or level with two of each three nulls.
+    assert [score.q for score in adjusted] == pytest.approx([2 / 7, 1 / 4, 4 / 7])
+
+
+def test_half_of_the_units_are_found_with_19_nulls_and_few_false_ones_among_them() -> None:
+    """With ranks within units, the smallest of which is 0.05, not one would be."""
+    rng = np.random.default_rng(0)
+    shares, powers = [], []
+    for _ in range(100):
+        spread = rng.uniform(0.02, 0.2, size=(40, 1))  # units are of different difficulty
+        level = rng.uniform(-0.2, 0.8, size=(40, 1))
+        values = level + spread * rng.standard_normal((40, 20))
+        is_true = np.arange(40) < 20
+        own = values[:, 0] + np.where(is_true, 0.9, 0.0)
+        found = np.array([score.q <= 0.05 for score in adjust(family(own, values[:, 1:]))])
+        shares.append((found & ~is_true).sum() / max(1, found.sum()))
+        powers.append(found[is_true].mean())
+    assert np.mean(powers) > 0.9
+    assert np.mean(shares) < 0.05
+
+
+def test_of_units_whose_explanations_say_nothing_hardly_any_run_finds_one() -> None:
+    rng = np.random.default_rng(1)
+    runs = [rng.standard_normal((30, 20)) * rng.uniform(0.02, 0.2, size=(30, 1)) for _ in range(200)]
+    finds = [any(score.q <= 0.05 for score in adjust(family(v[:, 0], v[:, 1:]))) for v in runs]
+    assert np.mean(finds) < 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def test_a_unit_without_nulls_or_value_has_no_q_and_counts_as_a_test() -> None:
+    rng = np.random.default_rng(2)
+    scores = family(np.array([0.9, np.nan]), rng.normal(scale=0.1, size=(2, 39)))
+    assert adjust(scores)[0].q == pytest.approx(2 / 40)
+    assert math.isnan(adjust(scores)[1].q)
+    [bare] = adjust([replace(SCORE, null_values=())])
+    assert math.isnan(bare.q)

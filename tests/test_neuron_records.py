@@ -70,6 +70,25 @@ def test_a_neuron_that_comes_twice_is_named_and_the_first_is_used(tmp_path: Path
     assert "0.json" in problem.detail
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"neuron_id": 7}, "neuron_id 7: expected an object"),
+        ({"neuron_id": {"layer_index": 3}}, "expected an object with layer_index and neuron_index"),
+        ({"random_sample": {"a": 1}}, "random_sample: expected a list of objects"),
+        ({"most_positive_activation_records": ["a"]}, "most_positive_activation_records: expected a list"),
+    ],
+)
+def test_what_only_looks_like_a_neuron_record_is_named_and_the_rest_is_used(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    found = read_records(write(tmp_path, neuron(), neuron(8) | change), seed=0)
+    assert [unit.id for unit in found.units] == ["L3.N7"]
+    [problem] = found.problems
+    assert problem.kind == "bad_neuron_record"
+    assert says in problem.detail
+
+
 def test_a_bad_activation_record_is_named_and_the_rest_is_used(tmp_path: Path) -> None:
     broken = neuron()
     broken["random_sample"][1]["activations"] = [1.0]

@@ -168,7 +168,7 @@ def test_a_unit_given_twice_in_other_words_is_named(tmp_path: Path) -> None:
 
 
 BAD_EXPLANATIONS: dict[str, tuple[Any, str]] = {
-    "unknown unit": (explanation("nobody", "digit"), "no records of unit 'nobody'"),
+    "unknown unit": (explanation("nobody", "digit"), "no usable records of unit 'nobody'"),
     "empty": (explanation("a", "  "), "the explanation of unit a is empty"),
     "not json": ("{", "bad_json"),
     "without a text": ({"unit": "a"}, "missing_key"),
@@ -185,6 +185,22 @@ def test_a_bad_explanation_is_one_line_and_the_rest_is_scored(name: str, tmp_pat
     [line] = [line for line in done.stderr.splitlines() if "explanations.jsonl:5" in line]
     assert words in line
     assert values(tmp_path) == pytest.approx(dict.fromkeys(UNITS, 1.0))
+
+
+def test_an_explanation_that_cannot_be_used_counts_as_failed_for_its_explainer_alone(tmp_path: Path) -> None:
+    records = [*good_records(), *(r | {"unit": "untested"} for r in good_records()[:1])]  # none in test
+    given = [
+        *TRUTHS,
+        explanation("untested", "digit"),
+        explanation("a", 'word("tree")'),
+        *(explanation(unit, "digit", explainer="other") for unit in ("a", "b")),
+        explanation("c", " ", explainer="other"),
+        {"unit": "d"},
+    ]
+    assert score(tmp_path, [*records, "{"], given).returncode == 0
+    summary = load_run(tmp_path / "score").summary.query("metric == 'correlation'").set_index("explainer")
+    assert summary["n_units"].to_dict() == {"mine": 5, "mine.2": 1, "mine.best": 5, "other": 3}
+    assert summary["n_failed"].to_dict() == {"mine": 1, "mine.2": 0, "mine.best": 1, "other": 1}
 
 
 def test_a_program_that_cannot_be_read_is_a_counted_failure(tmp_path: Path) -> None:
@@ -242,6 +258,35 @@ def test_arguments_that_cannot_work_are_one_line(arguments: list[str], words: st
     assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
     assert words in line
+
+
+def test_explanations_that_nobody_reads_are_named_and_alone_they_are_an_error(tmp_path: Path) -> None:
+    english = [explanation(unit, "red things", language="english", explainer="prose") for unit in UNITS]
+    done = score(tmp_path, good_records(), english)
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
+    assert "by prose are written in english, which no simulator of this job reads" in line
+    assert "--simulator smollm2-135m" in line
+
+    done = score(tmp_path, good_records(), [*TRUTHS, *english], "--name", "both")
+    assert done.returncode == 0, done.stderr
+    assert "by prose are written in english" in done.stderr
+    assert set(load_run(tmp_path / "both").summary["explainer"]) == {"mine"}
+
+
+@pytest.mark.parametrize("changed", ["records", "explanations"])
+def test_a_folder_made_from_other_contents_of_the_files_is_not_continued(
+    changed: str, tmp_path: Path
+) -> None:
+    assert score(tmp_path, good_records(), TRUTHS).returncode == 0
+    if changed == "records":
+        done = score(tmp_path, good_records()[:-1], TRUTHS)
+    else:
+        done = score(tmp_path, good_records(), [explanation("a", "digit"), *TRUTHS[1:]])
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
+    assert "other contents" in line
+    assert values(tmp_path) == pytest.approx(dict.fromkeys(UNITS, 1.0))
 
 
 def test_scoring_again_gives_the_same_bytes(tmp_path: Path) -> None:

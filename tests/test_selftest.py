@@ -62,6 +62,48 @@ def test_a_second_call_tries_nothing_again_and_says_the_same(text: Path, tmp_pat
     assert (tmp_path / "own" / "level-0" / "gate.parquet").stat().st_mtime_ns == written
 
 
+def test_the_parts_of_a_run_folder_without_a_gate_are_tried_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the report of such a run tells its reader to do. The corpus is a stand-in for Wikipedia."""
+    from scrutable.pipeline import composition
+    from scrutable.pipeline.config import GateConfig
+
+    text = write_text(tmp_path / "text.jsonl")
+    small = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "attacked": 0}
+    monkeypatch.setattr(composition, "GateConfig", lambda: GateConfig(**small, puzzles=""))
+    arguments = ["score", *files_to_score(tmp_path), "--runs", str(tmp_path)]
+    main(arguments, monkeypatch)
+    main(["selftest", str(tmp_path / "score")], monkeypatch)
+    run = load_run(tmp_path / "score")
+    assert dict(zip(run.gate["simulator"], run.gate["is_passed"], strict=True)) == {"program": True}
+    page = (tmp_path / "score" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "No known-answer gate" not in page
+
+
+def files_to_score(folder: Path) -> list[str]:
+    rows = [
+        {"unit": unit, "tokens": [unit, f"x{n}"], "activations": [1, 0], "document": f"d{n}", "split": split}
+        for unit in "ab"
+        for n, split in enumerate(("calibrate", "test", "test"))
+    ]
+    texts = [{"unit": unit, "explanation": f'word("{unit}")', "language": "program"} for unit in "ab"]
+    for name, lines in (("r", rows), ("e", texts)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    files = ["--records", str(folder / "r.jsonl"), "--explanations", str(folder / "e.jsonl")]
+    return [*files, "--simulator", "program", "--nulls", "1", "--no-opponents"]
+
+
+def main(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line in this process, so that what is patched stays patched."""
+    from scrutable.pipeline import cli
+
+    monkeypatch.setattr("sys.argv", ["scrutable", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+
+
 def test_simulators_and_explainers_named_on_the_command_line_take_the_place_of_the_configs(
     text: Path, tmp_path: Path
 ) -> None:

@@ -250,6 +250,19 @@ def test_a_constant_null_is_left_out_of_the_mean_but_its_explained_variance_coun
     assert result["explained_variance"].n_nulls == 2
 
 
+def test_a_constant_null_says_nothing_and_ranks_as_a_correlation_of_nothing() -> None:
+    """As the short programs of other units do, which fire nowhere in this unit's text."""
+    good, turned = noisy(1, 1.0), lambda true: [-x for x in noisy(1, 1.0)(true)]
+    nulls = {OTHER: constant, THIRD: noisy(3, 8.0)}
+    found, opposite = (scores(evidence(own=own, nulls=nulls)) for own in (good, turned))
+    score = found["correlation"]
+    assert (score.n_nulls, score.n_flat_nulls, len(score.ranked_nulls)) == (1, 1, 2)
+    assert score.p == pytest.approx(1 / 3)
+    assert opposite["correlation"].value < 0
+    assert opposite["correlation"].p == 1.0  # worse than saying nothing
+    assert found["explained_variance"].n_flat_nulls == 0  # where it has a value of its own
+
+
 def test_a_null_that_is_constant_in_a_draw_is_left_out_of_that_draw() -> None:
     """One null equals the own simulation; the other speaks on one token of one document of ten.
 

@@ -46,8 +46,8 @@ NAN = math.nan
 
 def test_a_gate_row_says_each_rate_with_its_interval_and_its_number() -> None:
     [row] = worth.gate_rows([PASSED])
-    assert row.power == "90.0 % [80.0 %, 96.0 %] of 50"
-    assert row.size == "5.0 % [1.0 %, 17.0 %] of 40"
+    assert row.power == "90 % [80, 96] of 50"
+    assert row.size == "5 % [1, 17] of 40"
     assert row.auc.endswith("of 63")
     assert row.first == "12 of 19"
     assert (row.explainer, row.recovery) == ("–", "–")
@@ -69,7 +69,7 @@ def test_a_simulator_that_reads_no_english_has_no_puzzles_and_an_explainer_has_i
     )
     [row] = worth.gate_rows([result])
     assert row.auc == "reads no English"
-    assert row.recovery == "60.0 % [50.0 %, 70.0 %] of 50"
+    assert row.recovery == "60 % [50, 70] of 50"
     assert row.reason == "power 0.50 is below 0.8"
 
 
@@ -85,15 +85,17 @@ def test_an_attack_row_holds_both_rates() -> None:
     result = AttackResult("s", "", "over-broad", 20, 3, 0.5, 0.3, 0.7, 0.1, 0.02, 0.3, 0.0)
     [row] = worth.attack_rows([result])
     assert (row.attack, row.explainer, row.n_true) == ("over-broad", "–", "3")
-    assert row.before.startswith("50.0 %")
-    assert row.after.startswith("10.0 %")
+    assert row.before.startswith("50 %")
+    assert row.after.startswith("10 %")
 
 
 def test_an_undefined_share_says_why() -> None:
-    undefined = Assurance("llm", "p", "compiled", "c", 5, 0.0, 0.01, NAN, NAN, NAN, "the text gains nothing")
+    reason = "the text gains nothing"
+    undefined = Assurance("llm", "p", "compiled", "c", 5, 2, 0.0, 0.01, NAN, NAN, NAN, reason)
     [row] = worth.assurance_rows([undefined])
     assert not row.v.is_defined
-    assert row.v.reason == "the text gains nothing"
+    assert row.v.reason == reason
+    assert row.n == "5 units, 2 not compiled"
 
 
 def point(unit: str, family: str, budget: float, value: float) -> RatePoint:

@@ -1,6 +1,6 @@
 """One simulator on the known answers: does it call what is true, and leave alone what is not?
 
-An explanation is called if its rank p among nulls is at most 5 %: the same decision as on real units.
+An explanation is called if its rank p among nulls is at most 5 %: the p of real units.
 Shape key: X explanations, N scored tokens of the pool.
 """
 
@@ -167,7 +167,8 @@ def _scored(
     value, *others = _correlations(excerpts, [own, *nulls])
     defined = [other for other in others if not math.isnan(other)]
     null = sum(defined) / len(defined) if defined else math.nan
-    p = rank_p(value, defined)
+    # A null that predicts one value everywhere ranks as 0, as it does on real units.
+    p = rank_p(value, [0.0 if math.isnan(other) else other for other in others])
     reason = case.reason
     if math.isnan(value):
         silent = not any(e.max_activation for e in excerpts)

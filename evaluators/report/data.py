@@ -16,6 +16,7 @@ from scrutable.pipeline.records import (
     Assurance,
     AttackResult,
     Calibration,
+    Comparison,
     Cost,
     Excerpt,
     Explanation,
@@ -62,6 +63,7 @@ class ReportData:
     attacks: pd.DataFrame | None = None
     rates: pd.DataFrame | None = None
     assurance: pd.DataFrame | None = None
+    comparisons: pd.DataFrame | None = None
 
 
 class Pairing(NamedTuple):
@@ -95,6 +97,7 @@ Flat = TypeVar(
     AttackResult,
     RatePoint,
     Assurance,
+    Comparison,
 )
 
 
@@ -148,6 +151,11 @@ def read_rates(data: ReportData) -> tuple[RatePoint, ...]:
 def read_assurance(data: ReportData) -> tuple[Assurance, ...]:
     """Shares of texts' gains that programs keep."""
     return tuple(_flat(Assurance, row) for row in _rows(data.assurance))
+
+
+def read_comparisons(data: ReportData) -> tuple[Comparison, ...]:
+    """Paired differences between explainers or simulators, over units."""
+    return tuple(_flat(Comparison, row) for row in _rows(data.comparisons))
 
 
 def read_failures(data: ReportData) -> tuple[Failure, ...]:

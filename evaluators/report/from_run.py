@@ -33,6 +33,7 @@ def report_data(run: Run) -> ReportData:
         attacks=run.attacks,
         rates=run.rates,
         assurance=run.assurance,
+        comparisons=run.comparisons,
     )
 
 

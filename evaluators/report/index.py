@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
 
 from scrutable.evaluators.report import charts, provenance, wording, worth
 from scrutable.evaluators.report.data import (
@@ -17,6 +18,7 @@ from scrutable.evaluators.report.data import (
     ReportData,
     read_assurance,
     read_attacks,
+    read_comparisons,
     read_explanations,
     read_failures,
     read_gate,
@@ -29,7 +31,7 @@ from scrutable.evaluators.report.data import (
     read_units,
 )
 from scrutable.evaluators.report.wording import Figure
-from scrutable.pipeline.records import Cost, Explanation, Failure, Score, Summary, Unit
+from scrutable.pipeline.records import Comparison, Cost, Explanation, Failure, Score, Summary, Unit
 
 HEADLINE_METRIC = "correlation"
 
@@ -73,6 +75,18 @@ class SummaryRow:
     median: str
     p: str
     found: str
+    n: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """How much better one pairing does than another on the same units."""
+
+    first: Pairing
+    other: Pairing
+    difference: Figure
+    above: str
+    below: str
     n: str
 
 
@@ -141,6 +155,7 @@ class IndexPage:
     headline: tuple[HeadlineRow, ...]
     headline_ticks: tuple[charts.Tick, ...]
     metrics: tuple[tuple[str, tuple[SummaryRow, ...]], ...]
+    comparisons: tuple[ComparisonRow, ...]
     gate: tuple[worth.GateRow, ...]
     gate_cases: tuple[worth.CaseRow, ...]
     attacks: tuple[worth.AttackRow, ...]
@@ -168,7 +183,7 @@ def index_page(data: ReportData) -> IndexPage:
     summary = tuple(row for row in summary if not _is_further_candidate(row.explainer))
     with_headline = {(s.explainer, s.simulator) for s in scores if s.metric == HEADLINE_METRIC}
     pairings = tuple(p for p in everyone if p in with_headline and not _is_further_candidate(p.explainer))
-    explained = _explained(explanations)
+    explained = _imported(explanations, data.config) or _explained(explanations)
     headline = [row for row in _ordered(summary, everyone) if row.metric == HEADLINE_METRIC]
     axis = _headline_axis(headline)
     table, note = _unit_table(units, scores, explanations, pairings)
@@ -182,6 +197,7 @@ def index_page(data: ReportData) -> IndexPage:
         headline=tuple(_headline_row(row, axis, explained) for row in headline),
         headline_ticks=charts.strip_ticks(axis),
         metrics=_metrics(_ordered(summary, everyone), explained),
+        comparisons=_comparisons(read_comparisons(data), explained),
         gate=worth.gate_rows(read_gate(data)),
         gate_cases=worth.case_rows(read_gate_cases(data)),
         attacks=worth.attack_rows(read_attacks(data)),
@@ -198,7 +214,7 @@ def index_page(data: ReportData) -> IndexPage:
         undefined=_undefined(scores),
         answers=tuple(_answers(pairing, scores) for pairing in pairings),
         spent=_spent(explanations, read_simulation_costs(data)),
-        manifest=provenance.entries(data.manifest),
+        manifest=provenance.entries(_without_table(data.manifest)),
         config=provenance.config_yaml(data.config),
     )
 
@@ -208,11 +224,25 @@ def _is_further_candidate(explainer: str) -> bool:
     return explainer.rpartition(".")[2].isdigit() and "." in explainer
 
 
-def _explained(explanations: Sequence[Explanation]) -> set[str]:
-    """The explainers whose rows are no baselines: those that write English with a model.
+def _without_table(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest without the gate's table as text, which the page has as a table."""
+    gate = {key: value for key, value in dict(manifest.get("gate") or {}).items() if key != "table"}
+    return {**manifest, **({"gate": gate} if gate else {})}
 
-    Where nobody names a model, as with imported explanations, all that write English.
+
+def _imported(explanations: Sequence[Explanation], config: Mapping[str, Any]) -> set[str]:
+    """The explainers of explanations that were given as a file, in whatever language; else none.
+
+    They are what such a job is about, and the explainers of its config are their opponents.
     """
+    if config.get("job") != "score":
+        return set()
+    imported = {e.explainer for e in explanations} - set(config["explainers"])
+    return imported | {f"{explainer}.best" for explainer in imported}
+
+
+def _explained(explanations: Sequence[Explanation]) -> set[str]:
+    """The explainers whose rows are no baselines: of English by a model, or else of any English."""
     english = {e.explainer for e in explanations if e.language == "english"}
     written = {e.explainer for e in explanations if e.explainer in english and e.model} or english
     return written | {f"{explainer}.best" for explainer in written}
@@ -292,6 +322,40 @@ def _summary_row(row: Summary, explained: set[str]) -> SummaryRow:
         p=_p(row.p),
         found=f"{row.n_found} of {row.n_defined}" if math.isfinite(row.p) else wording.NO_NUMBER,
         n=_n(row),
+    )
+
+
+def _comparisons(found: Sequence[Comparison], explained: set[str]) -> tuple[ComparisonRow, ...]:
+    """Explainers before the baselines that they are compared with; of baselines alone, nothing."""
+    rows = [one if one.explainer in explained else _turned(one) for one in found]
+    return tuple(
+        ComparisonRow(
+            first=Pairing(one.explainer, one.simulator),
+            other=Pairing(one.other, one.other_simulator),
+            difference=wording.figure(
+                one.difference, one.low, one.high, reason="not defined for any unit", signed=True
+            ),
+            above=str(one.n_above),
+            below=str(one.n_below),
+            n=f"{one.n_units} of {one.n_units + one.n_undefined}",
+        )
+        for one in sorted(rows, key=lambda one: (one.explainer, one.simulator))
+        if one.explainer in explained
+    )
+
+
+def _turned(one: Comparison) -> Comparison:
+    return replace(
+        one,
+        explainer=one.other,
+        simulator=one.other_simulator,
+        other=one.explainer,
+        other_simulator=one.simulator,
+        difference=-one.difference,
+        low=-one.high,
+        high=-one.low,
+        n_above=one.n_below,
+        n_below=one.n_above,
     )
 
 

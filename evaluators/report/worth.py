@@ -132,7 +132,7 @@ def attack_rows(found: Sequence[AttackResult]) -> tuple[AttackRow, ...]:
             explainer=r.explainer or wording.NO_NUMBER,
             before=_rate(r.before, r.before_low, r.before_high, r.n),
             after=_rate(r.after, r.after_low, r.after_high, r.n),
-            beyond_table=wording.score(r.beyond_table),
+            beyond_table=f"{100 * r.beyond_table:.0f} %" if r.n else wording.NO_NUMBER,
             n_true=str(r.n_true),
         )
         for r in found
@@ -145,7 +145,7 @@ def assurance_rows(found: Sequence[Assurance]) -> tuple[AssuranceRow, ...]:
         AssuranceRow(
             text=f"{a.explainer} / {a.simulator}",
             program=f"{a.compiled} / {a.checker}",
-            n=wording.counted(a.n_units, "unit"),
+            n=wording.counted(a.n_units, "unit") + f", {a.n_uncompiled} not compiled" * bool(a.n_uncompiled),
             gain_text=wording.score(1000 * a.gain_text),
             gain_program=wording.score(1000 * a.gain_program),
             v=wording.figure(a.v, a.low, a.high, reason=a.reason),
@@ -196,4 +196,7 @@ def _texts(explanations: Sequence[Explanation], scores: Sequence[Score]) -> Mapp
 
 
 def _rate(value: float, low: float, high: float, n: int) -> str:
-    return f"{wording.percent(value)} [{wording.percent(low)}, {wording.percent(high)}] of {n}"
+    """For example "70 % [57, 81] of 53": no digit that an interval of this width could support."""
+    if not math.isfinite(value):
+        return wording.NO_NUMBER
+    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {n}"

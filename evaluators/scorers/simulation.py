@@ -47,6 +47,7 @@ METRICS: tuple[Metric, ...] = (
     "gain_bits",
     "top_and_random",
 )
+_CORRELATIONS = ("correlation", "top_and_random")  # undefined for a simulation that is constant
 FIRES = 0.25
 """Share of the unit's largest calibrate and test activation above which a token is a positive of auprc:
 high enough to mean firing, low enough that more than its very strongest documents hold one."""
@@ -62,8 +63,10 @@ def simulation(evidence: Evidence, *, seed: int, draws: int = 2000) -> tuple[Sco
     Excerpts without a simulation (failed calls) are counted in n_asked - n_answered and left out of
     both sides. The null is the mean over null explanations whose score is defined, each with its own
     calibration; the excess has a paired interval, from the same documents in each draw; p is the
-    rank of the value among the null values. The draws depend on (seed, unit) only, so that
-    explainers are compared on the same draws too.
+    rank of the value among the null values. A null that predicts one value everywhere has no
+    correlation, but it does not fail either: it says nothing, and ranks as 0. Without it the short
+    programs of other units, which mostly fire nowhere, would leave nothing to be ranked among. The
+    draws depend on (seed, unit) only, so that explainers are compared on the same draws too.
 
     Args:
         evidence: own simulations and null ones.
@@ -84,14 +87,21 @@ def simulation(evidence: Evidence, *, seed: int, draws: int = 2000) -> tuple[Sco
     rng = generator(seed, evidence.unit, "score")
     counts = np.vstack([np.ones((1, len(numbers))), bootstrap_counts(len(numbers), draws=draws, rng=rng)])
     values = {metric: np.full((len(simulated), draws + 1), np.nan) for metric in METRICS}
+    is_flat = np.zeros(len(simulated), dtype=np.bool_)
     answered: tuple[Excerpt, ...] = ()
     for places, batch in batches(evidence.held_out, simulated):
         found = _metrics(evidence, batch, [simulated[i] for i in places], numbers, counts)
         for metric in METRICS:
             values[metric][places] = found[metric]
+        if batch.true.size and np.ptp(batch.true) > 0:
+            is_flat[places] = np.isnan(found["correlation"][:, 0])
         if evidence.own and places[0] == 0:
             answered = batch.excerpts
-    return tuple(_score(evidence, metric, values[metric], answered) for metric in METRICS)
+    n_flat = int(is_flat[1:].sum() if evidence.own else is_flat.sum())
+    return tuple(
+        _score(evidence, metric, values[metric], answered, n_flat=n_flat if metric in _CORRELATIONS else 0)
+        for metric in METRICS
+    )
 
 
 def calibration(evidence: Evidence) -> Calibration:
@@ -164,7 +174,9 @@ def _threshold(evidence: Evidence) -> float:
     return FIRES * max((e.max_activation for e in excerpts), default=0.0)
 
 
-def _score(evidence: Evidence, metric: Metric, values: Floats, answered: tuple[Excerpt, ...]) -> Score:
+def _score(
+    evidence: Evidence, metric: Metric, values: Floats, answered: tuple[Excerpt, ...], *, n_flat: int
+) -> Score:
     own = values[0] if evidence.own else np.full(values.shape[1], np.nan)
     nulls = values[1:] if evidence.own else values
     defined = nulls[~np.isnan(nulls[:, 0])]
@@ -197,8 +209,9 @@ def _score(evidence: Evidence, metric: Metric, values: Floats, answered: tuple[E
         n_nulls=len(defined),
         label_mass=_label_mass(evidence.own, answered),
         reason=_reason(evidence, metric, answered) if math.isnan(value) else "",
-        p=rank_p(value, defined[:, 0]),
+        p=rank_p(value, [*defined[:, 0], *([0.0] * n_flat)]),
         null_values=tuple(defined[:, 0].tolist()),
+        n_flat_nulls=n_flat,
     )
 
 
