@@ -98,9 +98,7 @@ class _Paired:
         self._counts = np.vstack([np.ones((1, len(names))), drawn])
         test = {excerpt.passage.id for excerpt in self._held_out}
         self._answered = [test.intersection(own.excerpts) for own in self._own]
-        self._known: dict[
-            frozenset[str], Floats
-        ] = {}  # excerpts → (X, 1 + B), row 0 of the draws is the data
+        self._known: dict[frozenset[str], Floats] = {}  # excerpts → (X, 1 + B); column 0 is the data
 
     def difference(self, i: int, j: int) -> Difference:
         """Explanation i minus explanation j."""

@@ -494,6 +494,7 @@ class CurriculumConfig(Section):
     source: str = "enwiki-sample"
     wordnet: str = "/usr/share/wordnet"  # the dict folder of a WordNet 3.x
     window: PositiveInt = 36  # words of one text
+    leave_out: tuple[str, ...] = ()  # families of rules that are not taught
     puzzles: str = "puzzles"  # whose descriptions must not be taught; empty: none
 
 

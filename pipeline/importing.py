@@ -145,7 +145,7 @@ def unread(given: Given, readers: Collection[str]) -> list[str]:
 
 
 _HOW_TO_READ: dict[Language, str] = {
-    "english": "Name a model, for example --simulator smollm2-135m",
+    "english": "Name one that does, for example --simulator trained",
     "program": "Add --simulator program",
     "table": "Add --simulator table",
     "ngrams": "Add --simulator ngrams",

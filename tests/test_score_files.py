@@ -266,7 +266,7 @@ def test_explanations_that_nobody_reads_are_named_and_alone_they_are_an_error(tm
     assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("scrutable: ")]
     assert "by prose are written in english, which no simulator of this job reads" in line
-    assert "--simulator smollm2-135m" in line
+    assert "--simulator trained" in line
 
     done = score(tmp_path, good_records(), [*TRUTHS, *english], "--name", "both")
     assert done.returncode == 0, done.stderr

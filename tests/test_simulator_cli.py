@@ -122,6 +122,7 @@ def test_it_is_exported_as_a_token_classifier(place: Path, tmp_path: Path) -> No
         ("curriculum.wordnet=/nowhere", "install Debian's wordnet-base"),
         ("layers=7", "has 2 layers, and the adapter of base needs 7"),
         ("objective=best", "objective"),
+        ("curriculum.leave_out=[nouns]", "no family 'nouns' is taught"),
         ("curriculum.sorce=x", "Did you mean source?"),
     ],
 )

@@ -14,9 +14,9 @@ from scrutable.pipeline.puzzles import Puzzle
 from scrutable.pipeline.records import AttackCase, GateCase, Language
 from scrutable.pipeline.windows import Windows
 
-__all__ = ["run_gate"]
+__all__ = ["TESTED", "run_gate"]
 
-_TESTED: tuple[Language, ...] = ("english", "program")  # languages in which the truth can be said
+TESTED: tuple[Language, ...] = ("english", "program")  # languages in which the truth can be said
 
 
 def run_gate(
@@ -41,7 +41,7 @@ def run_gate(
         progress: told how many explanations have been simulated, of about how many.
     """
     known = known_answers(windows, puzzles, config=config, seed=seed)
-    tested = [s for s in simulators if s.language in _TESTED]
+    tested = [s for s in simulators if s.language in TESTED]
     pairs = sum(language == s.language for s in tested for _, language in explainers)
     n_puzzle = sum(1 + len(puzzle.false_explanations) for puzzle in known.puzzles)
     n_english = sum(s.language == "english" for s in tested)
@@ -67,7 +67,7 @@ def run_gate(
     notes = [
         f"simulator {s.name} reads what has no known answers, and is not tested"
         for s in simulators
-        if s.language not in _TESTED
+        if s.language not in TESTED
     ]
     text = "\n\n".join(filter(None, (table(found), attack_table(of_attacks))))
     return Gate(tuple(cases), tuple(found), tuple(attacks), tuple(of_attacks), tuple(notes), text)

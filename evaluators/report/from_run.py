@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from scrutable.evaluators.gate import TESTED
 from scrutable.evaluators.report.data import ReportData
+from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.pipeline.run import Run
 
 NO_GATE = (
@@ -10,7 +12,6 @@ NO_GATE = (
     "a true explanation from a false one. Read the excess over the null, not the value. "
     "`scrutable selftest` on this run folder tries them."
 )
-_TESTED = ("prompted", "compiled", "program")  # kinds of simulators that have known answers
 
 
 def report_data(run: Run) -> ReportData:
@@ -40,7 +41,11 @@ def report_data(run: Run) -> ReportData:
 def _banner(run: Run) -> str | None:
     """Why the numbers are not results yet; None if every simulator that can be tried has passed."""
     tried = {row.simulator: row for row in run.gate.itertuples() if not row.explainer}
-    wanted = [name for name, simulator in run.config.simulators.items() if simulator.kind in _TESTED]
+    wanted = [
+        name
+        for name, simulator in run.config.simulators.items()
+        if SIMULATORS[simulator.kind].language in TESTED
+    ]
     if not tried:
         return NO_GATE if wanted else None
     complaints = [

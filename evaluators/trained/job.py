@@ -16,6 +16,7 @@ from scrutable.evaluators.trained.measuring import exams
 from scrutable.evaluators.trained.texts import corpus_texts, example_texts
 from scrutable.evaluators.trained.wordnet import WordNet, read_wordnet
 from scrutable.pipeline.config import CurriculumConfig, TrainConfig
+from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.protocols import LocatedModel, Progress
 from scrutable.pipeline.puzzles import Puzzle
@@ -48,8 +49,9 @@ def train_simulator(
 
     wordnet = read_wordnet(Path(config.curriculum.wordnet))
     excluded = known_answers(puzzles)
+    families = taught_families(config.curriculum)
     taught = curriculum(
-        wordnet, corpus, config.curriculum, splits=TAUGHT_SPLITS, families=TAUGHT, excluded=excluded
+        wordnet, corpus, config.curriculum, splits=TAUGHT_SPLITS, families=families, excluded=excluded
     )
     measured = curriculum(
         wordnet, corpus, config.curriculum, splits=MEASURED_SPLITS, families=TAUGHT, excluded=excluded
@@ -100,6 +102,18 @@ def curriculum(
         *example_texts(wordnet, config, splits=splits, seed=0),
     ]
     return Curriculum(build_lexicon(texts, wordnet), families, excluded)
+
+
+def taught_families(config: CurriculumConfig) -> tuple[str, ...]:
+    """The families of lessons. Raises ConfigError for one to leave out that is not among them, or for all."""
+    unknown = sorted(set(config.leave_out) - set(TAUGHT))
+    if unknown:
+        known = ", ".join(dict.fromkeys(TAUGHT))
+        raise ConfigError(f"curriculum.leave_out: no family {unknown[0]!r} is taught (there are {known})")
+    left = tuple(name for name in TAUGHT if name not in config.leave_out)
+    if not left:
+        raise ConfigError("curriculum.leave_out: no family is left to teach; leave out fewer")
+    return left
 
 
 def known_answers(puzzles: Sequence[Puzzle]) -> frozenset[str]:
