@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scrutable.pipeline.config import RunConfig, SamplesConfig, of_another
+from scrutable.pipeline.config import CompilingConfig, RunConfig, SamplesConfig, of_another
 from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.protocols import Examination, Explanatory, Parts, SimulationJob, Subject, Watch
 from scrutable.pipeline.records import (
@@ -83,7 +83,9 @@ def forecast(
             progress(next(done), total)
         for pair, (explainer, simulator) in pairs.items():
             sample = written[explainer]
-            lines.append(_simulate_line(config, parts, pair, simulator, jobs, sample, n_units=n_units))
+            lines.append(
+                _simulate_line(config, parts, pair, explainer, simulator, jobs, sample, n_units=n_units)
+            )
             progress(next(done), total)
         for panel, (explainer, judge) in panels.items():
             sample = written.get(explainer, {})
@@ -165,6 +167,7 @@ def _simulate_line(
     config: RunConfig,
     parts: Parts,
     pair: str,
+    explainer: str,
     simulator: str,
     jobs: Sequence[Explanatory],
     written: Mapping[str, Explanation],
@@ -181,7 +184,8 @@ def _simulate_line(
     made.simulate(sample)
     seconds, answers = _timed(lambda: made.simulate(sample))
     n_passages = n_units * sum(excerpts_in(config.samples, split) for split in SPLITS if split != "explain")
-    share = n_passages * (1 + min(config.scoring.nulls, n_units - 1)) / len(passages)
+    n_explanations = (1 + min(config.scoring.nulls, n_units - 1)) * candidates_of(config, explainer)
+    share = n_passages * n_explanations / len(passages)
     n_prompts = len(made.prompts(sample))
     return StageForecast(
         stage, n_units, round(n_prompts * share), round(_tokens(answers) * share), seconds * share
@@ -234,6 +238,12 @@ def _twin_line(n_twin: int, lines: Sequence[StageForecast], *, n_units: int) -> 
         round(sum(line.tokens * share(line) for line in lines)),
         sum(line.seconds * share(line) for line in lines if share(line) and not math.isnan(line.seconds)),
     )
+
+
+def candidates_of(config: RunConfig, explainer: str) -> int:
+    """The most explanations that an explainer writes of one unit; a null is as many of another unit."""
+    settings = config.explainers[explainer]
+    return settings.candidates if isinstance(settings, CompilingConfig) else 1
 
 
 def excerpts_in(samples: SamplesConfig, split: Split) -> int:

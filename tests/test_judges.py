@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from toy_excerpts import excerpt
 
+from scrutable.evaluators.firing import density
 from scrutable.evaluators.hearings import score_hearing
 from scrutable.evaluators.judges import JUDGES
-from scrutable.evaluators.judges.causal import CausalJudge, most_moved
+from scrutable.evaluators.judges.causal import CausalJudge, most_moved, nearest
 from scrutable.evaluators.judges.detection import DetectionJudge
 from scrutable.evaluators.judges.fuzzing import FuzzingJudge
 from scrutable.evaluators.judges.generative import GenerativeJudge
@@ -235,6 +236,18 @@ def test_who_knows_which_words_belong_to_an_explanation_is_right_in_both_orders(
 def test_who_always_gives_the_same_letter_is_right_half_of_the_time() -> None:
     found = verdicts(causal(lambda _: (0.9, 0.1), Subject()).judge(two_jobs()))
     assert {v.value for v in found} == {0.0}
+
+
+def test_a_unit_is_matched_with_the_one_that_fires_about_as_often() -> None:
+    assert nearest({"a": 0.001, "b": 0.1, "c": 0.0012, "d": 0.08}) == {"a": "c", "c": "a", "b": "d", "d": "b"}
+    assert nearest({"a": 0.5}) == {}
+
+
+def test_density_is_the_share_of_tokens_for_a_unit_of_one_level_weighted_and_without_context() -> None:
+    rare = excerpt(["x", "a", "b"], [9.0, 2.0, 0.0], n_context=1, weight=1.0)
+    common = excerpt(["x", "a", "b"], [9.0, 0.0, 0.0], n_context=1, weight=4.0)
+    assert density([rare, common]) == pytest.approx(1 / 10)
+    assert math.isnan(density([common]))
 
 
 def test_words_are_listed_once_in_any_case_and_without_punctuation() -> None:

@@ -7,6 +7,7 @@ always gives the same letter is right half of the time.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.evaluators.asking import Answer, Question, answers, verdict
-from scrutable.evaluators.firing import classes
+from scrutable.evaluators.firing import classes, density
 from scrutable.evaluators.statistics import generator
 from scrutable.pipeline.config import CausalJudge as CausalConfig
 from scrutable.pipeline.errors import CapabilityError
@@ -49,7 +50,7 @@ class CausalJudge:
         self._template = template(config.prompt)
 
     def judge(self, jobs: Sequence[Examination]) -> list[Verdict | Failure]:
-        """`trials` verdicts for each job and explanation; the matched unit is the next job in a ring."""
+        """`trials` verdicts for each job and explanation; the matched unit is the nearest in density."""
         found: list[Verdict | Failure] = []
         moved: dict[str, Moved] = {}
         for job in jobs:
@@ -58,7 +59,13 @@ class CausalJudge:
                 found.append(effects)
             else:
                 moved[job.unit] = effects
-        asked = [pair for job in jobs if job.unit in moved for pair in self._pairs(job, moved)]
+        matched = nearest({job.unit: density(job.excerpts) for job in jobs if job.unit in moved})
+        asked = [
+            pair
+            for job in jobs
+            if job.unit in matched
+            for pair in self._pairs(job, moved[job.unit], moved[matched[job.unit]])
+        ]
         if len(moved) == 1:
             detail = "no other unit beside it whose outputs could be compared"
             found.append(Failure(next(iter(moved)), "judge", "no_matched_unit", detail, self.name))
@@ -81,15 +88,11 @@ class CausalJudge:
             return Failure(job.unit, "judge", "no_outputs", str(error), self.name)
         return most_moved(effects, n=_POOL * self._config.words)
 
-    def _pairs(self, job: Examination, moved: Mapping[str, Moved]) -> Iterator[tuple[Question, Question]]:
+    def _pairs(self, job: Examination, own: Moved, other: Moved) -> Iterator[tuple[Question, Question]]:
         """Each question in both orders; the right list comes first in the first of the two."""
-        ring = sorted(moved)
-        other = ring[(ring.index(job.unit) + 1) % len(ring)]
-        if other == job.unit:
-            return
         for explanation in job.explanations:
             for trial in range(self._config.trials):
-                lists = self._lists(job.unit, moved[job.unit], moved[other], trial=trial)
+                lists = self._lists(job.unit, own, other, trial=trial)
                 first, second = (
                     Question(
                         job.unit,
@@ -120,6 +123,18 @@ class CausalJudge:
         ) / 2
         both = Answer((), (one.label_mass + two.label_mass) / 2, sum((one.cost, two.cost), start=Cost()))
         return verdict(question, both, judge=self.name, value=margin)
+
+
+def nearest(densities: Mapping[str, float]) -> dict[str, str]:
+    """Unit → the other unit whose density is nearest, in proportion; empty for a single unit."""
+    return {
+        unit: min(
+            (other for other in densities if other != unit),
+            key=lambda other: (abs(math.log(densities[unit] / densities[other])), other),
+        )
+        for unit in densities
+        if len(densities) > 1
+    }
 
 
 def most_moved(effects: Effects, *, n: int) -> Moved:
