@@ -239,7 +239,8 @@ class Composition:
             facts |= {**self.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest
         elif isinstance(config, TrainedSimulator):
-            facts |= {**self.locate(config).provenance, **adapter_facts(adapter_folder(config))}
+            base = self.locate(config)
+            facts |= {**base.provenance, **adapter_facts(adapter_folder(config), base)}
         elif isinstance(config, ProbeExplainer | ProbeSimulator):
             facts |= {
                 **self.locate(ModelConfig(model=config.model)).provenance,

@@ -36,6 +36,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # stands in file name
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+Objective = Literal["levels", "hurdle", "ranking"]
+"""What the head of a trained simulator is taught, see scrutable.evaluators.trained.objectives."""
 SHIPPED = "shipped"
 """The adapter that comes with the package for a base model."""
 
@@ -506,7 +508,7 @@ class TrainConfig(NamedJob):
     curriculum: CurriculumConfig = CurriculumConfig()
     layers: PositiveInt = 16  # of the base, from the bottom
     rank: PositiveInt = 12  # of the adapter
-    objective: Literal["levels", "hurdle", "ranking"] = "levels"
+    objective: Objective = "levels"
     steps: PositiveInt = 800
     rules: PositiveInt = 6  # in one step, with three lessons each
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4  # of the adapter; the head takes five times as much

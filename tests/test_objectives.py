@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrutable.evaluators.trained.objectives import Objective, log_probabilities, loss
+from scrutable.evaluators.trained.objectives import log_probabilities, loss
+from scrutable.pipeline.config import Objective
 
 OBJECTIVES: tuple[Objective, ...] = ("levels", "hurdle", "ranking")
 LEVELS = (0.0, 1.0, 2.0)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_models import save_tiny_model
 
-from scrutable.evaluators.trained.adapters import ADAPTER_FILE, SHAPE_FILE
+from scrutable.evaluators.trained.adapters import ADAPTER_FILE, SHAPE_FILE, Shape, read_shape
 from scrutable.evaluators.trained.exporting import export_reader
-from scrutable.evaluators.trained.reader import Reader, Shape, open_reader, read_shape
+from scrutable.evaluators.trained.reader import Reader, open_reader
 from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.protocols import LocatedModel

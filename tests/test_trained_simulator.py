@@ -9,8 +9,14 @@ import torch
 from tiny_models import save_tiny_model
 
 from scrutable.evaluators.simulators.trained import TrainedSimulator
-from scrutable.evaluators.trained.adapters import ADAPTER_FILE, adapter_folder, shipped_bases
-from scrutable.evaluators.trained.reader import Reader, Shape
+from scrutable.evaluators.trained.adapters import (
+    ADAPTER_FILE,
+    Shape,
+    adapter_facts,
+    adapter_folder,
+    shipped_bases,
+)
+from scrutable.evaluators.trained.reader import Reader
 from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
 from scrutable.pipeline.errors import ConfigError
@@ -115,6 +121,16 @@ def test_an_adapter_that_is_not_there_is_refused_with_a_way_out(tmp_path: Path) 
         adapter_folder(TrainedConfig(model="tiny", adapter=str(tmp_path)))
     with pytest.raises(ConfigError, match="no adapter for tiny comes with the package"):
         adapter_folder(TrainedConfig(model="tiny"))
+
+
+def test_an_adapter_on_other_weights_is_said_so(base: Path, adapter: Path) -> None:
+    same, other = (
+        adapter_facts(adapter, LocatedModel("tiny", str(base), {"digest": digest, "note": "4-bit"}))
+        for digest in ("digest", "another")
+    )
+    assert "note" not in same
+    assert other["note"] == "4-bit; not the weights that the adapter was trained on (tiny)"
+    assert other["adapter_digest"] == same["adapter_digest"]
 
 
 def test_what_is_shipped_is_small_and_says_where_it_comes_from() -> None:

@@ -10,9 +10,10 @@ import torch
 from tiny_models import save_tiny_model
 from toy_curriculum import toy_curriculum
 
+from scrutable.evaluators.trained.adapters import Shape
 from scrutable.evaluators.trained.lessons import Curriculum
 from scrutable.evaluators.trained.measuring import Exam, exams
-from scrutable.evaluators.trained.reader import Reader, Shape, open_reader
+from scrutable.evaluators.trained.reader import Reader, open_reader
 from scrutable.evaluators.trained.training import LEVELS, Point, expected_levels, points, train
 from scrutable.pipeline.config import TrainConfig
 from scrutable.pipeline.placement import Placement

@@ -1,16 +1,47 @@
-"""Where the adapter of a trained simulator lies: in the package, or in a folder that training wrote."""
+"""The adapter of a trained simulator: where it lies, and which network it was made for.
+
+An adapter folder holds `adapter.safetensors` and `adapter.json`, its shape. Loads no torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from scrutable.pipeline.config import SHIPPED, TrainedSimulator
+from scrutable.pipeline.config import SHIPPED, Objective, TrainedSimulator
 from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.protocols import LocatedModel
 
 ADAPTER_FILE, SHAPE_FILE = "adapter.safetensors", "adapter.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What must be known to build the network around its base model."""
+
+    base: str  # name of the base model
+    base_digest: str  # of the weights that the adapter was trained on
+    layers: int  # of the base that are used, from the bottom
+    rank: int
+    alpha: int
+    levels: tuple[float, ...]  # (L,) the value of each class of the head
+    objective: Objective
+
+
+def read_shape(folder: Path) -> Shape:
+    """The shape of an adapter. Raises ConfigError for a folder that holds none."""
+    try:
+        found = json.loads((folder / SHAPE_FILE).read_text(encoding="utf-8"))
+        return Shape(**{**found, "levels": tuple(found["levels"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"simulator: {folder} holds no adapter ({' '.join(str(error).split())}); give a folder that "
+            "`scrutable simulator train` wrote"
+        ) from error
 
 
 def adapter_folder(config: TrainedSimulator) -> Path:
@@ -34,14 +65,19 @@ def shipped_bases() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in _shipped().glob(f"*/{ADAPTER_FILE}")))
 
 
-def adapter_facts(folder: Path) -> dict[str, Any]:
-    """What the manifest says of an adapter."""
-    data = (folder / ADAPTER_FILE).read_bytes()
-    return {
-        "adapter": str(folder),
+def adapter_facts(folder: Path, base: LocatedModel) -> dict[str, Any]:
+    """What the manifest says of an adapter on a base model, other weights than it was trained on among it."""
+    data, shape = (folder / ADAPTER_FILE).read_bytes(), read_shape(folder)
+    facts: dict[str, Any] = {
+        "adapter": folder.name,
         "adapter_bytes": len(data),
         "adapter_digest": hashlib.sha256(data).hexdigest(),
+        "layers": shape.layers,
     }
+    if base.provenance["digest"] != shape.base_digest:
+        other = f"not the weights that the adapter was trained on ({shape.base})"
+        facts["note"] = "; ".join(filter(None, (base.provenance.get("note"), other)))
+    return facts
 
 
 def _shipped() -> Path:

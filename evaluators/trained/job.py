@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scrutable.evaluators.gate.units import planted_units
-from scrutable.evaluators.trained.adapters import adapter_facts
+from scrutable.evaluators.trained.adapters import Shape, adapter_facts
 from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT, plain
 from scrutable.evaluators.trained.lessons import Curriculum
 from scrutable.evaluators.trained.lexicon import build_lexicon
@@ -44,7 +44,7 @@ def train_simulator(
     """
     import torch
 
-    from scrutable.evaluators.trained.reader import Reader, Shape
+    from scrutable.evaluators.trained.reader import Reader
     from scrutable.evaluators.trained.training import LEVELS, train
 
     wordnet = read_wordnet(Path(config.curriculum.wordnet))
@@ -83,7 +83,7 @@ def train_simulator(
         progress=progress,
     )
     note("curve", {str(point.step): asdict(point) for point in curve})
-    note("adapter", adapter_facts(folder / "adapter"))
+    note("adapter", adapter_facts(folder / "adapter", base))
     return folder / "adapter"
 
 

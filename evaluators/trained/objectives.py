@@ -6,12 +6,11 @@ Shape key: R tokens of all lessons of a step, L levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch.nn.functional import cross_entropy, softplus
 
-Objective = Literal["levels", "hurdle", "ranking"]
+from scrutable.pipeline.config import Objective
 
 _RANKING_WEIGHT = 0.5
 _MARGIN_SCALE = 1.0  # levels

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from scrutable.evaluators.trained.adapters import ADAPTER_FILE, SHAPE_FILE
+from scrutable.evaluators.trained.adapters import ADAPTER_FILE, SHAPE_FILE, Shape, read_shape
 from scrutable.evaluators.trained.alignment import reading_places
-from scrutable.evaluators.trained.objectives import Objective, log_probabilities
+from scrutable.evaluators.trained.objectives import log_probabilities
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.prompting import template
@@ -30,19 +30,6 @@ from scrutable.pipeline.records import Passage
 PROMPT = "trained_reader"
 _LEVEL_OF_NOTHING = 0
 _PRIOR = 3.0  # log-odds of silence in a head that has not learnt anything
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What must be known to build the network around its base model."""
-
-    base: str  # name of the base model
-    base_digest: str  # of the weights that the adapter was trained on
-    layers: int  # of the base that are used, from the bottom
-    rank: int
-    alpha: int
-    levels: tuple[float, ...]  # (L,) the value of each class of the head
-    objective: Objective
 
 
 class Encoded(NamedTuple):
@@ -79,7 +66,7 @@ class Reader(torch.nn.Module):
         )
         transformers_logging.set_verbosity(level)
         self.shape = shape
-        self.is_half = placement.dtype != "float32"
+        self.dtype = getattr(torch, placement.dtype)
         self.device = torch.device(placement.device)
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         lora = LoraConfig(
@@ -201,15 +188,3 @@ def open_reader(path: str, folder: Path, placement: Placement) -> Reader:
     reader.load(folder)
     reader.merge()
     return reader.eval()
-
-
-def read_shape(folder: Path) -> Shape:
-    """The shape of an adapter. Raises ConfigError for a folder that holds none."""
-    try:
-        found = json.loads((folder / SHAPE_FILE).read_text(encoding="utf-8"))
-        return Shape(**{**found, "levels": tuple(found["levels"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"simulator: {folder} holds no adapter ({' '.join(str(error).split())}); give a folder that "
-            "`scrutable simulator train` wrote"
-        ) from error

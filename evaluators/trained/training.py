@@ -109,7 +109,8 @@ class _Course:
         ]
         truth_R = torch.tensor(truth, device=reader.device)
         reader.train()
-        with torch.autocast(reader.device.type, dtype=torch.bfloat16, enabled=reader.is_half):
+        is_half = reader.dtype != torch.float32
+        with torch.autocast(reader.device.type, dtype=reader.dtype, enabled=is_half):
             logits_RL = reader(encoded)
         found = loss(
             logits_RL, truth_R, objective=config.objective, levels=LEVELS, pairs=_pairs(batch, encoded)
