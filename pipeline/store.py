@@ -140,16 +140,8 @@ class RunFolder:
         return self.level / stage / f"{name}.parquet"
 
     def write(self, path: Path, fill: Callable[[Path], object]) -> None:
-        """Has `fill` write a temporary file, and renames it to `path` when it is whole."""
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".partial-{path.name}")
-            try:
-                fill(partial)
-                _flush_to_disk(partial)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
+        """A file of the run, as `write_whole` does."""
+        write_whole(path, fill)
 
     def write_arrays(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         """An uncompressed npz file."""
@@ -270,6 +262,22 @@ def writing(path: Path) -> Iterator[None]:
                 "again; everything finished so far is kept"
             ) from error
         raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
+    """Has `fill` write a temporary file, and renames it to `path` when it is whole.
+
+    Raises RunFolderError as `writing` does.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".partial-{path.name}")
+        try:
+            fill(partial)
+            _flush_to_disk(partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def schema_of(kind: type) -> pa.Schema:

@@ -135,6 +135,20 @@ def test_what_cannot_be_trained_is_one_line_with_a_way_out(
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(place: Path, tmp_path: Path) -> None:
+    command = ("simulator", "train", place / "training.yaml", "--runs", tmp_path)
+    full = [scrutable(*command, fail_at=n) for n in (4, 6)]
+    for done in full:
+        assert done.returncode == 2
+        assert "no space left on the disk" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert scrutable(*command).returncode == 0
+    whole, continued = (
+        path / "toy" / "adapter" / "adapter.safetensors" for path in (place / "runs", tmp_path)
+    )
+    assert continued.read_bytes() == whole.read_bytes()
+
+
 def test_a_job_of_another_kind_is_pointed_to_its_command(place: Path, tmp_path: Path) -> None:
     run = scrutable("run", place / "training.yaml", "--runs", tmp_path)
     assert (run.returncode, "scrutable simulator train" in run.stderr) == (2, True)

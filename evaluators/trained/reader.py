@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModel, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
@@ -26,6 +26,7 @@ from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.records import Passage
+from scrutable.pipeline.store import write_whole
 
 PROMPT = "trained_reader"
 _LEVEL_OF_NOTHING = 0
@@ -156,14 +157,14 @@ class Reader(torch.nn.Module):
 
     def save(self, folder: Path, *, dtype: torch.dtype = torch.bfloat16) -> None:
         """Adapter and head as one safetensors file, and their shape beside it."""
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = get_peft_model_state_dict(self.body) | {
             "head.weight": self.head.weight,
             "head.bias": self.head.bias,
         }
         plain = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
-        save_file(plain, folder / ADAPTER_FILE)
-        (folder / SHAPE_FILE).write_text(json.dumps(asdict(self.shape), indent=2) + "\n", encoding="utf-8")
+        data, shape = save(plain), json.dumps(asdict(self.shape), indent=2) + "\n"
+        write_whole(folder / ADAPTER_FILE, lambda path: path.write_bytes(data))
+        write_whole(folder / SHAPE_FILE, lambda path: path.write_text(shape, encoding="utf-8"))
 
     def merge(self) -> None:
         """Adds the adapter to the weights of the base: nothing is left to compute beside them."""

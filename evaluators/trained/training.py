@@ -5,6 +5,7 @@ The lessons of a step depend on the seed and the step alone, so that a continued
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -23,6 +24,7 @@ from scrutable.evaluators.trained.objectives import loss
 from scrutable.evaluators.trained.reader import Encoded, Reader
 from scrutable.pipeline.config import TrainConfig
 from scrutable.pipeline.programs import TOP_LEVEL
+from scrutable.pipeline.store import write_whole
 
 LESSONS_OF_A_RULE = 3
 LEVELS = tuple(map(float, range(TOP_LEVEL + 1)))
@@ -124,19 +126,18 @@ class _Course:
         return float(found.detach())
 
     def keep(self, curve: Sequence[Point]) -> None:
-        """Writes state and curve, whole or not at all."""
+        """Writes curve and state, each whole or not at all."""
         state: dict[str, Any] = {
             "step": self.step,
             "model_tokens": self.model_tokens,
             "optimiser": self._optimiser.state_dict(),
             "weights": {name: p.detach() for name, p in self.reader.trainable().items()},
         }
-        temporary = self._folder / f"{_STATE}.partial"
-        torch.save(state, temporary)
+        data = io.BytesIO()
+        torch.save(state, data)
         lines = "".join(json.dumps(asdict(point)) + "\n" for point in curve)
-        (self._folder / f"{_CURVE}.partial").write_text(lines, encoding="utf-8")
-        (self._folder / f"{_CURVE}.partial").replace(self._folder / _CURVE)
-        temporary.replace(self._folder / _STATE)
+        write_whole(self._folder / _CURVE, lambda path: path.write_text(lines, encoding="utf-8"))
+        write_whole(self._folder / _STATE, lambda path: path.write_bytes(data.getvalue()))
 
     def restore(self) -> list[Point]:
         """Goes on from the folder's state, if there is one, with the curve so far."""
