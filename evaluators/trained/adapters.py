@@ -81,4 +81,4 @@ def adapter_facts(folder: Path, base: LocatedModel) -> dict[str, Any]:
 
 
 def _shipped() -> Path:
-    return Path(str(resources.files("scrutable.evaluators.trained"))) / "adapters"
+    return Path(str(resources.files("scrutable.evaluators.trained"))) / "shipped"
