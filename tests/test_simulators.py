@@ -92,6 +92,7 @@ def test_every_kind_in_the_config_has_its_simulator_and_its_language() -> None:
     languages = {kind: made.language for kind, made in SIMULATORS.items()}
     assert languages == {
         "prompted": "english",
+        "trained": "english",
         "compiled": "english",
         "table": "table",
         "ngrams": "ngrams",
