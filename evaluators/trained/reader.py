@@ -8,6 +8,7 @@ L levels, D width.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -75,7 +76,9 @@ class Reader(torch.nn.Module):
             lora_alpha=shape.alpha,
             target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         )
-        self.body: Any = get_peft_model(base, lora)
+        with warnings.catch_warnings():  # of what peft asks transformers, which concerns no user of ours
+            warnings.simplefilter("ignore", FutureWarning)
+            self.body: Any = get_peft_model(base, lora)
         self.head = torch.nn.Linear(base.config.hidden_size, len(shape.levels))
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
