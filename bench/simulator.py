@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scrutable.evaluators.gate.verdict import aligned
 from scrutable.evaluators.statistics import generator, mean_interval
 from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT
 from scrutable.evaluators.trained.job import MEASURED_SPLITS, TAUGHT_SPLITS, curriculum, known_answers
@@ -185,7 +186,7 @@ def main() -> None:
     rows.append(
         ("token table", "-", "-", "-", *rule_cells(tabulating(taught, [*new, *held_out]), new, held_out))
     )
-    print_aligned(rows)
+    say("\n".join(aligned(rows)))
     texts = [text.tokens for text in others.lexicon.texts[:_COST_TEXTS]]
     speeds = {name: cost(parts.simulator(name), new[:_COST_RULES], texts) for name in sections}
     for name, (speed, computed) in speeds.items():
@@ -203,12 +204,6 @@ def rule_cells(read: Read, new: Sequence[Exam], held_out: Sequence[Exam]) -> tup
     of_new, of_held_out = rate(read, new), rate(read, held_out)
     alarms = (of_new.alarms + of_held_out.alarms) / 2
     return mean(of_new.values), mean(of_held_out.values), f"{alarms:.4f}"
-
-
-def print_aligned(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,14 +39,3 @@ def classes(unit: str, excerpts: Sequence[Excerpt], *, seed: int) -> Classes:
         silent=tuple(e for e in drawn if largest > 0 and e.max_activation <= SILENT * largest),
         largest=largest,
     )
-
-
-def density(excerpts: Sequence[Excerpt]) -> float:
-    """E[a]² / E[a²] over the scored tokens, weighted to the population, in (0, 1]; NaN for a silent unit."""
-    total = once = twice = 0.0
-    for excerpt in excerpts:
-        scored = excerpt.activations[excerpt.passage.n_context :]
-        total += excerpt.weight * len(scored)
-        once += excerpt.weight * sum(scored)
-        twice += excerpt.weight * sum(a * a for a in scored)
-    return once * once / (total * twice) if twice else math.nan

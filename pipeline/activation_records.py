@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from scrutable.pipeline.density import density_of
 from scrutable.pipeline.errors import CorpusError, ParseError
 from scrutable.pipeline.neuron_records import NEGATIVE, is_neuron_record, rows_of_neuron
 from scrutable.pipeline.records import SPLITS, Excerpt, Failure, Passage, Split, Unit
@@ -354,15 +355,11 @@ def _with_split(row: Row, split: Split) -> Row:
 def _unit(id: str, index: int, excerpts: Sequence[Excerpt], facts: Mapping[str, Any]) -> Unit:
     match = _PLACE.match(id)
     sign: Literal["pos", "neg"] = "neg" if match and match[3] == "neg" else "pos"
-    scored = [(a, e.weight) for e in excerpts for a in e.activations[e.passage.n_context :]]
-    weight, first = sum(w for _, w in scored), sum(w * a for a, w in scored)
-    second = sum(w * a * a for a, w in scored)
-    density = first * first / (weight * second) if second > 0 else math.nan
     return Unit(
         id=id,
         layer=int(facts.get("layer", match[1] if match else 0)),
         index=int(facts.get("index", match[2] if match else index)),
         sign=sign,
-        density=float(facts.get("density", density)),
+        density=float(facts["density"] if "density" in facts else density_of(excerpts)),
         max_activation=max((e.max_activation for e in excerpts), default=0.0),
     )

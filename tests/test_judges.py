@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from toy_excerpts import excerpt
 
-from scrutable.evaluators.firing import density
 from scrutable.evaluators.hearings import score_hearing
 from scrutable.evaluators.judges import JUDGES
 from scrutable.evaluators.judges.causal import CausalJudge, most_moved, nearest
@@ -18,6 +17,7 @@ from scrutable.evaluators.judges.fuzzing import FuzzingJudge
 from scrutable.evaluators.judges.generative import GenerativeJudge
 from scrutable.evaluators.judges.intruder import IntruderJudge
 from scrutable.pipeline import config
+from scrutable.pipeline.density import density_of
 from scrutable.pipeline.protocols import Effects, Examination, Hearing, Services
 from scrutable.pipeline.records import (
     CallFailure,
@@ -246,8 +246,8 @@ def test_a_unit_is_matched_with_the_one_that_fires_about_as_often() -> None:
 def test_density_is_the_share_of_tokens_for_a_unit_of_one_level_weighted_and_without_context() -> None:
     rare = excerpt(["x", "a", "b"], [9.0, 2.0, 0.0], n_context=1, weight=1.0)
     common = excerpt(["x", "a", "b"], [9.0, 0.0, 0.0], n_context=1, weight=4.0)
-    assert density([rare, common]) == pytest.approx(1 / 10)
-    assert math.isnan(density([common]))
+    assert density_of([rare, common]) == pytest.approx(1 / 10)
+    assert math.isnan(density_of([common]))
 
 
 def test_words_are_listed_once_in_any_case_and_without_punctuation() -> None:

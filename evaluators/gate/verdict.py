@@ -155,7 +155,7 @@ def table(found: Sequence[GateResult]) -> str:
         "gate",
     )
     reasons = [f"{r.simulator}: {r.reason}" for r in found if r.reason and not r.explainer]
-    return "\n".join([*_aligned([head, *(_row(result) for result in found)]), *reasons])
+    return "\n".join([*aligned([head, *(_row(result) for result in found)]), *reasons])
 
 
 def attack_table(found: Sequence[AttackResult]) -> str:
@@ -185,10 +185,11 @@ def attack_table(found: Sequence[AttackResult]) -> str:
         )
         for r in found
     ]
-    return "\n".join(_aligned([head, *rows]))
+    return "\n".join(aligned([head, *rows]))
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, every column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.evaluators.asking import Answer, Question, answers, verdict
-from scrutable.evaluators.firing import classes, density
+from scrutable.evaluators.firing import classes
 from scrutable.evaluators.statistics import generator
 from scrutable.pipeline.config import CausalJudge as CausalConfig
+from scrutable.pipeline.density import density_of
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Effects, Examination, Services
@@ -59,7 +60,7 @@ class CausalJudge:
                 found.append(effects)
             else:
                 moved[job.unit] = effects
-        matched = nearest({job.unit: density(job.excerpts) for job in jobs if job.unit in moved})
+        matched = nearest({job.unit: density_of(job.excerpts) for job in jobs if job.unit in moved})
         asked = [
             pair
             for job in jobs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scrutable.evaluators.trained.adapters import adapter_folder
+from scrutable.evaluators.trained.adapters import PROMPT, adapter_folder
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
@@ -30,8 +30,6 @@ from scrutable.pipeline.records import (
 
 if TYPE_CHECKING:
     from scrutable.evaluators.trained.reader import Encoded, Reader
-
-PROMPT = "trained_reader"
 
 
 class TrainedSimulator:
@@ -86,9 +84,8 @@ class TrainedSimulator:
     def _read(
         self, encoded: Sequence[Encoded], asked: Sequence[tuple[SimulationJob, Passage]]
     ) -> Iterator[Simulation]:
-        p_RL = self._reader.read(encoded).double().cpu().numpy()
         levels = np.array(self._reader.shape.levels)
-        rows = np.split(p_RL, np.cumsum([len(e.places) for e in encoded])[:-1])
+        rows = self._reader.distributions(encoded)
         for number, ((job, passage), e, p) in enumerate(zip(asked, encoded, rows, strict=True)):
             scored = p[passage.n_context :]
             yield Simulation(

@@ -17,6 +17,7 @@ from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.protocols import LocatedModel
 
 ADAPTER_FILE, SHAPE_FILE = "adapter.safetensors", "adapter.json"
+PROMPT = "trained_reader"  # what every adapter was trained to read
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scrutable.evaluators.statistics import correlation, generator, mean_interval, moments
+from scrutable.evaluators.statistics import correlation, moments
 from scrutable.evaluators.trained.families import Planted, draw
 from scrutable.evaluators.trained.lessons import Curriculum, Lesson, fitting_texts, lesson
 
@@ -23,7 +23,6 @@ Read = Callable[[str, Sequence[Sequence[str]]], list[Floats]]
 """A description and texts as pieces → (T,) expected level of each piece of each text."""
 
 _FIRING, _BLIND = 3, 3  # texts of one rule
-_DRAWS = 2000
 
 
 class Exam(NamedTuple):
@@ -39,16 +38,6 @@ class Mark(NamedTuple):
     planted: Planted
     correlation: float  # NaN where the reader predicts a constant
     misled: float  # mean expected level on texts in which the rule is silent, as a share of the highest
-
-
-class Marks(NamedTuple):
-    """Marks of many exams."""
-
-    n: int
-    n_undefined: int
-    correlation: float  # mean over defined ones
-    low: float  # 95 % interval, bootstrap over rules
-    high: float
 
 
 def exams(curriculum: Curriculum, *, n: int, seed: int) -> tuple[Exam, ...]:
@@ -81,9 +70,7 @@ def pearson(true: Floats, predicted: Floats) -> float:
     return float(correlation(moments(true, predicted[None], np.ones(true.size), one, n_documents=1))[0, 0])
 
 
-def summary(marks: Sequence[Mark]) -> Marks:
-    """The mean correlation with its interval."""
-    values = np.array([mark.correlation for mark in marks if not math.isnan(mark.correlation)])
-    interval = mean_interval(values, draws=_DRAWS, rng=generator(0, "marks"))
-    mean = float(values.mean()) if values.size else math.nan
-    return Marks(len(marks), len(marks) - values.size, mean, interval.low, interval.high)
+def mean_correlation(marks: Sequence[Mark]) -> float:
+    """The mean over marks that are defined; NaN if none is."""
+    values = [mark.correlation for mark in marks if not math.isnan(mark.correlation)]
+    return float(np.mean(values)) if values else math.nan

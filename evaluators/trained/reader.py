@@ -14,13 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModel, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from scrutable.evaluators.trained.adapters import ADAPTER_FILE, SHAPE_FILE, Shape, read_shape
+from scrutable.evaluators.trained.adapters import ADAPTER_FILE, PROMPT, SHAPE_FILE, Shape, read_shape
 from scrutable.evaluators.trained.alignment import reading_places
 from scrutable.evaluators.trained.objectives import log_probabilities
 from scrutable.pipeline.errors import ConfigError
@@ -29,7 +31,6 @@ from scrutable.pipeline.prompting import template
 from scrutable.pipeline.records import Passage
 from scrutable.pipeline.store import write_whole
 
-PROMPT = "trained_reader"
 _LEVEL_OF_NOTHING = 0
 _PRIOR = 3.0  # log-odds of silence in a head that has not learnt anything
 
@@ -129,6 +130,11 @@ class Reader(torch.nn.Module):
         out = self.body(input_ids=ids_NS, past_key_values=cache, use_cache=True)
         logits = self._head_at(out.last_hidden_state, batch, [0] * len(batch))
         return log_probabilities(logits, self.shape.objective).exp()
+
+    def distributions(self, batch: Sequence[Encoded]) -> list[NDArray[np.float64]]:
+        """For each text the (T, L) probabilities of the levels, as `read` gives them."""
+        p_RL = self.read(batch).double().cpu().numpy()
+        return np.split(p_RL, np.cumsum([len(encoded.places) for encoded in batch])[:-1])
 
     def _head_at(
         self, hidden_NSD: torch.Tensor, batch: Sequence[Encoded], before: Sequence[int]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scrutable.evaluators.trained.wordnet import WordNet
-from scrutable.pipeline.config import CurriculumConfig
+from scrutable.pipeline.config import CorpusConfig, CurriculumConfig
 from scrutable.pipeline.corpus import load_corpus, split_of
 from scrutable.pipeline.records import Split
 from scrutable.pipeline.words import split_words
 
-SHARES: dict[Split, float] = {"explain": 0.5, "calibrate": 0.15, "test": 0.35}
+SHARES: dict[Split, float] = CorpusConfig.model_fields["splits"].default
 """Those of a run by default, so that documents which judge elsewhere were never trained on."""
 _EXAMPLES = 5  # of WordNet, in one text: about as long as a window
 _FEWEST_WORDS = 8

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from scrutable.evaluators.trained.lessons import Curriculum, Lesson, lessons
-from scrutable.evaluators.trained.measuring import Exam, Floats, Mark, sit, summary
+from scrutable.evaluators.trained.measuring import Exam, Floats, Mark, mean_correlation, sit
 from scrutable.evaluators.trained.objectives import loss
 from scrutable.evaluators.trained.reader import Encoded, Reader
 from scrutable.pipeline.config import TrainConfig
@@ -80,9 +80,7 @@ def train(
 def expected_levels(reader: Reader, description: str, texts: Sequence[Sequence[str]]) -> list[Floats]:
     """(T,) expected level of each piece of each text."""
     encoded = [reader.encode(description, pieces) for pieces in texts]
-    p_RL = reader.read(encoded).double().cpu().numpy()
-    expected = p_RL @ np.array(reader.shape.levels)
-    return np.split(expected, np.cumsum([len(e.places) for e in encoded])[:-1])
+    return [p_TL @ np.array(reader.shape.levels) for p_TL in reader.distributions(encoded)]
 
 
 class _Course:
@@ -189,8 +187,8 @@ def _measured(course: _Course, mean_loss: float, taught: Sequence[Exam], held_ou
     return Point(
         step=course.step,
         loss=mean_loss,
-        taught=summary(of_taught).correlation,
-        held_out=summary(of_held_out).correlation,
+        taught=mean_correlation(of_taught),
+        held_out=mean_correlation(of_held_out),
         misled=float(np.mean(misled)) if misled else math.nan,
         model_tokens=course.model_tokens,
     )
