@@ -31,7 +31,7 @@ from scrutable.evaluators.trained.measuring import Exam, Floats, Read, exams, pe
 from scrutable.evaluators.trained.texts import Text
 from scrutable.evaluators.trained.wordnet import read_wordnet
 from scrutable.pipeline.assets import resolve_corpus
-from scrutable.pipeline.composition import Composition
+from scrutable.pipeline.composition.jobs import Composition
 from scrutable.pipeline.config import CurriculumConfig, SelftestConfig
 from scrutable.pipeline.protocols import SimulationJob, Simulator
 from scrutable.pipeline.puzzles import Puzzle, read_puzzles

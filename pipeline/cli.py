@@ -13,6 +13,8 @@ import typer
 from scrutable.pipeline.errors import ConfigError, ScrutableError
 
 if TYPE_CHECKING:
+    from scrutable.pipeline.behaviours.config import BehavioursConfig
+    from scrutable.pipeline.behaviours.study import Study
     from scrutable.pipeline.config import AnyConfig
     from scrutable.pipeline.forecast import StageForecast
     from scrutable.pipeline.progress import StageClock
@@ -225,7 +227,7 @@ def models_fetch(
 @simulator_app.command("train")
 def simulator_train(config: ConfigPath, overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
     """Train a simulator on planted units; the same command continues an interrupted training."""
-    from scrutable.pipeline.composition import train
+    from scrutable.pipeline.composition.training import train
     from scrutable.pipeline.config import TrainConfig, load_config
 
     resolved = load_config(config, overrides or ())
@@ -243,7 +245,7 @@ def simulator_export(
     adapter: Annotated[str, typer.Option(help="A folder that training wrote; else what is shipped.")] = "",
 ) -> None:
     """Write a trained simulator as a token classifier that transformers and GPU servers load."""
-    from scrutable.pipeline.composition import export_simulator
+    from scrutable.pipeline.composition.training import export_simulator
 
     say_result(str(export_simulator(model, adapter, to, say=say)))
 
@@ -263,16 +265,20 @@ _STAGES = ("explain", "gate", "simulate", "judge", "score")
 
 
 def _limited(config: AnyConfig, limit: int | None) -> AnyConfig:
+    from scrutable.pipeline.behaviours.config import BehavioursConfig
     from scrutable.pipeline.config import RunConfig
 
     if limit is None:
         return config
+    name = f"{config.name}-limit{limit}"
+    if isinstance(config, BehavioursConfig):
+        return config.model_copy(update={"inputs": min(limit, config.inputs or limit), "name": name})
     if not isinstance(config, RunConfig):
         raise ConfigError(f"--limit takes the first units of a run; {config.name} is a job of another kind")
     units = config.units.model_copy(
         update={"sample": min(limit, config.units.sample), "ids": config.units.ids[:limit]}
     )
-    return config.model_copy(update={"units": units, "name": f"{config.name}-limit{limit}"})
+    return config.model_copy(update={"units": units, "name": name})
 
 
 class _Job(NamedTuple):
@@ -288,7 +294,7 @@ def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
     """Opens a run folder and its manifest, which is kept whatever happens; an interrupt is one line."""
     from datetime import UTC, datetime
 
-    from scrutable.pipeline.composition import host_facts
+    from scrutable.pipeline.composition.host import host_facts
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.store import RunFolder
 
@@ -315,11 +321,16 @@ def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
 
 
 def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
-    from scrutable.pipeline.composition import runner_of
+    from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
+    from scrutable.pipeline.composition.jobs import runner_of
     from scrutable.pipeline.config import TrainConfig
 
     if isinstance(config, TrainConfig):
         raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
+    if isinstance(config, BehavioursConfig):
+        return _study(config, runs, until=until, folder_name=folder_name)
+    if isinstance(config, BehaviourSelftestConfig):
+        raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
     with _job(config, runs / (folder_name or config.name), level="level-0") as job:
         runner, parts = runner_of(config, job.folder, say=say, watch=job.clock, note=job.note)
         if until == "gate":
@@ -329,6 +340,52 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
                 parts.check()
             runner.run(until=until)
         _say_what_there_is(job.folder, until=until)
+
+
+def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str) -> None:
+    from scrutable.pipeline.composition.behaviours import study_of
+    from scrutable.pipeline.composition.models import Models
+
+    if until == "gate":
+        raise ConfigError(
+            f"{config.name} is a study of behaviours: `scrutable selftest --behaviours` tries it"
+        )
+    with _job(config, runs / (folder_name or config.name), level="level-0") as job:
+        study, parts = study_of(
+            config,
+            config.subject,
+            job.folder,
+            Models(say),
+            seed=config.seed,
+            watch=job.clock,
+            note=job.note,
+        )
+        parts.check()
+        study.run(until=until)
+        if until == "score":
+            page = _report(job.folder.path)
+            _print_gains(study)
+            say_result(f"report: {page}")
+        else:
+            say_result(f"tables: {study.folder.level}")
+
+
+def _print_gains(study: Study) -> None:
+    """Bits that each explanation saves for each input over each baseline, over behaviours."""
+    from scrutable.pipeline.behaviours.records import GainSummary
+
+    rows = study.folder.read_records(GainSummary, study.folder.level / "gain_summary.parquet")
+    rows = [row for row in rows if row.inputs == "all"]
+    width = 2 + max(len("explainer + simulator"), *(len(f"{r.explainer} + {r.simulator}") for r in rows), 0)
+    say_result(
+        f"{'explainer + simulator':<{width}}{'gain over':<16}{'bits':>8}  {'95 % interval':<18}behaviours"
+    )
+    for row in rows:
+        interval = f"[{_number(row.low, '+.3f')}, {_number(row.high, '+.3f')}]"
+        say_result(
+            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.baseline.replace('_', ' '):<16}"
+            f"{_number(row.bits, '+.3f'):>8}  {interval:<18}{row.n_defined} of {row.n_behaviours}"
+        )
 
 
 def _say_what_there_is(folder: RunFolder, *, until: str) -> None:
@@ -374,7 +431,7 @@ def _number(value: float, form: str) -> str:
 
 
 def _forecast(config: AnyConfig) -> None:
-    from scrutable.pipeline.composition import Composition, plan_of
+    from scrutable.pipeline.composition.jobs import Composition, plan_of
     from scrutable.pipeline.config import RunConfig
     from scrutable.pipeline.forecast import forecast
     from scrutable.pipeline.progress import StageClock

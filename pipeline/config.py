@@ -7,8 +7,6 @@ the models and files that it names.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -18,7 +16,6 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -27,41 +24,23 @@ from pydantic import (
     model_validator,
 )
 
+from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig, BehaviourStudy
 from scrutable.pipeline.errors import ConfigError
-from scrutable.pipeline.placement import DtypeName
 from scrutable.pipeline.records import Split
-
-PositiveInt = Annotated[int, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # stands in file names
-RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Share = Annotated[float, Field(gt=0, lt=1)]
+from scrutable.pipeline.sections import (
+    AskingConfig,
+    ModelConfig,
+    Name,
+    NamedJob,
+    PositiveInt,
+    Section,
+    Share,
+)
 
 Objective = Literal["levels", "hurdle", "ranking"]
 """What the head of a trained simulator is taught, see scrutable.evaluators.trained.objectives."""
 SHIPPED = "shipped"
 """The adapter that comes with the package for a base model."""
-
-
-class Section(BaseModel):
-    """A part of the config: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelConfig(Section):
-    """A language model: a known name, a local path or a hub id, and how to run it."""
-
-    model: str
-    device: str = "auto"
-    dtype: DtypeName = "auto"
-    batch_size: PositiveInt = 16  # prompts, or for a subject windows, in one forward pass
-
-
-class AskingConfig(ModelConfig):
-    """A language model that is asked with a prompt file."""
-
-    prompt: str
-    reads_labels: ClassVar[bool] = True  # False: it is asked for text
 
 
 class NeuronSubjectConfig(ModelConfig):
@@ -396,19 +375,6 @@ class GateConfig(Section):
     attacked: Annotated[int, Field(ge=0)] = 20  # planted units on which each scripted attack is tried
 
 
-class NamedJob(Section):
-    """Anything that has a run folder."""
-
-    name: RunName
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the resolved config, 16 hex digits."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
 class JobConfig(NamedJob):
     """A job that scores: simulators and judges of explanations, and how their answers become scores."""
 
@@ -443,6 +409,7 @@ class RunConfig(JobConfig):
     explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
     random_subject: Annotated[int, Field(ge=0)] = 0
     """Units of a twin of the subject with random weights, which goes through all stages as an opponent."""
+    behaviours: BehaviourStudy | None = None  # of the same subject, in the same report
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
@@ -452,6 +419,8 @@ class RunConfig(JobConfig):
                 raise ValueError(f"explainers.{name}.of: no explainer {of!r} (there are {known})")
         if self.random_subject and not isinstance(self.subject, NeuronSubjectConfig):
             raise ValueError("random_subject needs a subject with weights")
+        if self.behaviours and not isinstance(self.subject, NeuronSubjectConfig):
+            raise ValueError("behaviours needs a subject that is a language model")
         return self
 
     @property
@@ -467,6 +436,7 @@ class RunConfig(JobConfig):
             "random_subject": 0,
             "gate": None,
             "judges": {},
+            "behaviours": None,
         }
         return self.model_copy(update=change)
 
@@ -519,12 +489,15 @@ class TrainConfig(NamedJob):
 
 
 ScoredConfig = RunConfig | RecordsConfig | SelftestConfig
-AnyConfig = ScoredConfig | TrainConfig
+ReportedConfig = ScoredConfig | BehavioursConfig | BehaviourSelftestConfig
+AnyConfig = ReportedConfig | TrainConfig
 _JOBS: dict[str, type[AnyConfig]] = {
     "run": RunConfig,
     "score": RecordsConfig,
     "selftest": SelftestConfig,
     "train": TrainConfig,
+    "behaviours": BehavioursConfig,
+    "behaviour_selftest": BehaviourSelftestConfig,
 }
 
 

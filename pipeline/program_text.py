@@ -70,13 +70,13 @@ def write_test(test: Test) -> str:
 
 def read_program(text: str) -> Program:
     """The program that a text writes. Raises ParseError with what was expected and where."""
-    reader = _Reader(text)
+    reader = Reader(text)
     return reader.whole(reader.program)
 
 
 def read_test(text: str) -> Test:
     """The test that a text writes. Raises ParseError as `read_program` does."""
-    reader = _Reader(text)
+    reader = Reader(text)
     return reader.whole(lambda: reader.combined("or"))
 
 
@@ -89,8 +89,10 @@ def _bracketed(test: Test) -> str:
     return f"({text})" if isinstance(test, Combined) else text
 
 
-class _Reader:
-    """Recursive descent over the tokens of a program."""
+class Reader:
+    """Recursive descent over the tokens of a program, and of languages that have its tests in them."""
+
+    token = _TOKEN
 
     def __init__(self, text: str) -> None:
         self._text, self._next, self._depth = text, 0, 0
@@ -101,7 +103,7 @@ class _Reader:
         end = len(text.rstrip())
         position = 0
         while position < end:
-            match = _TOKEN.match(text, position)
+            match = self.token.match(text, position)
             if not match:
                 raise ParseError(
                     f"program {text!r}, character {position}: cannot read {text[position : position + 12]!r}"
@@ -137,8 +139,8 @@ class _Reader:
     def _rule(self) -> Rule:
         if self.peek is None or not self.peek.isdigit():
             return Rule(TOP_LEVEL, self.combined("or"))
-        level = self._built(lambda: Rule(self._number(), Shape("space"))).level
-        self._take(":")
+        level = self.built(lambda: Rule(self.number(), Shape("space"))).level
+        self.take(":")
         return Rule(level, self.combined("or"))
 
     def combined(self, operator: str) -> Test:
@@ -150,57 +152,62 @@ class _Reader:
             parts.append(part())
         return parts[0] if len(parts) == 1 else Combined(operator, tuple(parts))
 
-    def _factor(self) -> Test:
+    def nested(self, read: Callable[[], T]) -> T:
+        """What `read` reads, one level deeper. Raises ParseError where nobody could follow."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise self.error(f"nested more than {_DEEPEST} deep")
-        factor = self._one_factor()
+        found = read()
         self._depth -= 1
-        return factor
+        return found
+
+    def _factor(self) -> Test:
+        return self.nested(self._one_factor)
 
     def _one_factor(self) -> Test:
         token = self.peek
         if token in TEXT_TESTS:
-            self._next += 1
+            self.skip()
             return Text(token, self._strings())
         if token in SHAPES:
             self._next += 1
             return Shape(token)
-        match self._take("a test", among=("not", "(", "after", "within", "first", "class", "matches")):
+        match self.take("a test", among=("not", "(", "after", "within", "first", "class", "matches")):
             case "not":
                 return Not(self._factor())
             case "after":
-                self._take("(")
+                self.take("(")
                 return After(self._closed())
             case "within":
                 return self._within()
             case "first":
-                return self._built(lambda: First(self._only(self._number)))
+                return self.built(lambda: First(self.only(self.number)))
             case "class":
-                return self._built(lambda: Class(self._only(self._string)))
+                return self.built(lambda: Class(self.only(self.string)))
             case "matches":
-                return self._built(lambda: Matches(self._only(self._string)))
+                return self.built(lambda: Matches(self.only(self.string)))
             case _:
                 return self._closed()
 
     def _within(self) -> Test:
-        self._take("(")
-        k = self._built(lambda: Within(self._number(), Shape("space"))).k
-        self._take(",")
+        self.take("(")
+        k = self.built(lambda: Within(self.number(), Shape("space"))).k
+        self.take(",")
         return Within(k, self._closed())
 
     def _closed(self) -> Test:
         inner = self.combined("or")
-        self._take(")")
+        self.take(")")
         return inner
 
-    def _only(self, read: Callable[[], T]) -> T:
-        self._take("(")
+    def only(self, read: Callable[[], T]) -> T:
+        """What `read` reads between brackets."""
+        self.take("(")
         found = read()
-        self._take(")")
+        self.take(")")
         return found
 
-    def _built(self, build: Callable[[], T]) -> T:
+    def built(self, build: Callable[[], T]) -> T:
         """What `build` makes; a value that the language does not have is a parse error at its place."""
         start = self._next
         try:
@@ -210,13 +217,14 @@ class _Reader:
             raise self.error(" ".join(str(error).split())) from error
 
     def _strings(self) -> tuple[str, ...]:
-        self._take("(")
-        strings = [self._string()]
-        while self._take(", or )", among=(",", ")")) == ",":
-            strings.append(self._string())
+        self.take("(")
+        strings = [self.string()]
+        while self.take(", or )", among=(",", ")")) == ",":
+            strings.append(self.string())
         return tuple(strings)
 
-    def _string(self) -> str:
+    def string(self) -> str:
+        """A string in quotes."""
         token = self.peek
         if token is None or not token.startswith('"'):
             raise self.error(f"expected a string in quotes, got {token!r}")
@@ -227,14 +235,19 @@ class _Reader:
         self._next += 1
         return string
 
-    def _number(self) -> int:
+    def number(self) -> int:
+        """A number of at most three digits."""
         token = self.peek
         if token is None or not token.isdigit() or len(token) > 3:
             raise self.error(f"expected a number of at most 3 digits, got {token!r}")
         self._next += 1
         return int(token)
 
-    def _take(self, wanted: str, *, among: Sequence[str] = ()) -> str:
+    def skip(self) -> None:
+        """Leaves the next token behind."""
+        self._next += 1
+
+    def take(self, wanted: str, *, among: Sequence[str] = ()) -> str:
         """The next token, which must be `wanted`, or one of `among`, which `wanted` then describes."""
         token = self.peek
         if token is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -16,7 +17,7 @@ import jinja2
 import yaml
 
 from scrutable.pipeline.errors import ConfigError
-from scrutable.pipeline.records import Generate, Prompt, ReadLabels
+from scrutable.pipeline.records import Generate, Prompt, ReadChoice, ReadLabels
 
 SHARED_END = "\ue000"
 READ_HERE = "\ue001"
@@ -60,6 +61,13 @@ class Template:
         shared, text, positions = self._render(records)
         read = ReadLabels(labels=self.required_labels().strings, positions=positions)
         return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
+
+    def choose(self, labels: Sequence[str], **records: Any) -> Prompt:
+        """A prompt that asks how probable each label is as the beginning of the answer."""
+        shared, text, positions = self._render(records)
+        if positions:
+            raise ConfigError(f"prompt {self.name} reads labels of its own; other labels cannot be read")
+        return Prompt(shared=shared, text=text, read=ReadChoice(tuple(labels)), is_chat=self.is_chat)
 
     def parts(self, **records: Any) -> tuple[str, str]:
         """What many prompts share, and the prompt's own text, for a reader that is no language model."""

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import (
     Assurance,
@@ -43,6 +42,7 @@ from scrutable.pipeline.records import (
     Verdict,
 )
 from scrutable.pipeline.sampling import Captured, SamplingPlan
+from scrutable.pipeline.sections import ModelConfig
 from scrutable.pipeline.windows import Windows
 
 Ask = Callable[[Sequence[Prompt]], "list[Completion | CallFailure]"]

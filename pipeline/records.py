@@ -13,7 +13,7 @@ from typing import Literal
 Split = Literal["explain", "calibrate", "test"]
 SPLITS: tuple[Split, ...] = ("explain", "calibrate", "test")
 
-Language = Literal["english", "table", "ngrams", "program", "probe"]
+Language = Literal["english", "table", "ngrams", "program", "probe", "policy", "concepts", "words"]
 """What an explanation is written in; a simulator says which one it reads."""
 
 Metric = Literal[
@@ -453,7 +453,9 @@ class Failure:
     """A failure is a named value, never a plausible one."""
 
     unit: str
-    stage: str  # "records", "explanations", "capture", "exemplars", "explain", "simulate" or "judge"
+    stage: str
+    """"records", "explanations", "capture", "exemplars", "explain", "simulate" or "judge"; of a behaviour
+    "define", "observe", "explain", "predict" or "edit"."""
     kind: str
     detail: str
     part: str = ""  # which explainer or simulator, where there are several
@@ -478,28 +480,41 @@ class ReadLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadChoice:
+    """Read the probability of each of several texts as the beginning of the answer.
+
+    Of labels that are all single tokens of the model, from one distribution; else the likelihood of each
+    text as a sequence.
+    """
+
+    labels: tuple[str, ...]  # (L,) no two alike
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One question to a model.
 
     The model sees the parts of `shared` and then `text`. What many prompts have in common comes
     first, the part with the most in common before the others: a backend may compute each once.
-    `is_chat` sends the whole as one user message through the model's chat template.
+    `is_chat` sends the whole as one user message through the model's chat template; the answer then
+    begins with `reply_start`.
     """
 
     shared: tuple[str, ...]
     text: str
-    read: Generate | ReadLabels
+    read: Generate | ReadLabels | ReadChoice
     is_chat: bool = False
+    reply_start: str = ""
 
     @property
     def whole(self) -> str:
         """All that the model sees, before any chat template."""
-        return "".join(self.shared) + self.text
+        return "".join(self.shared) + self.text + self.reply_start
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back: text for Generate, log-probabilities for ReadLabels."""
+    """What came back: text for Generate, log-probabilities for ReadLabels, and for ReadChoice (P = 1)."""
 
     text: str = ""
     label_logprobs: tuple[tuple[float, ...], ...] = ()  # (P, L) natural log, not renormalised

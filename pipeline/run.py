@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scrutable.pipeline.config import ScoredConfig
+    from scrutable.pipeline.behaviours.tables import BehaviourTables
+    from scrutable.pipeline.config import ReportedConfig
     from scrutable.pipeline.store import RunFolder
 
 
@@ -33,7 +34,7 @@ class Run:
     gives their shapes, units and ranges.
     """
 
-    def __init__(self, folder: RunFolder, config: ScoredConfig) -> None:
+    def __init__(self, folder: RunFolder, config: ReportedConfig) -> None:
         self._folder = folder
         self.path = folder.path
         self.config = config
@@ -42,6 +43,14 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """What ran on what: one entry for each start, and the provenance of every part."""
         return self._folder.manifest()
+
+    @cached_property
+    def behaviours(self) -> BehaviourTables:
+        """The tables of the behaviours; all are empty in a run without any."""
+        from scrutable.pipeline.behaviours.tables import LEVEL, BehaviourTables
+        from scrutable.pipeline.store import RunFolder
+
+        return BehaviourTables(RunFolder(self.path, level=LEVEL))
 
     @cached_property
     def units(self) -> pd.DataFrame:

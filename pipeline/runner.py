@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from scrutable.pipeline.behaviours.study import Study
 from scrutable.pipeline.config import JobConfig, of_another
 from scrutable.pipeline.protocols import (
     Evaluation,
@@ -106,6 +107,7 @@ class Runner:
     watch: Watch
     note: Callable[[str, Any], None]  # puts a fact into the manifest
     twin: Runner | None = None  # the same job on a subject with random weights, as an opponent
+    study: Study | None = None  # of the subject's behaviours
 
     def run(self, *, until: str = "score") -> None:
         """All stages in order, up to and including `until`."""
@@ -123,6 +125,7 @@ class Runner:
             "judge": self.judge,
             "rates": self.rates,
             "twin": self.twin.run if self.twin else lambda: None,
+            "behaviours": self.study.run if self.study else lambda: None,
             "score": self.score,
         }
 

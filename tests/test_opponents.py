@@ -12,11 +12,11 @@ from toy_excerpts import excerpt, services
 from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.pipeline import config
 from scrutable.pipeline.backends.scripted import ScriptedBackend
-from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.description import description_bits
 from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.protocols import Explanatory, LocatedModel, Services, SimulationJob
 from scrutable.pipeline.records import Explanation, Failure, Prompt, Simulation
+from scrutable.pipeline.sections import ModelConfig
 
 TOKENS = [" the", " cat", " sat", " on", " a", " cat", ",", " the", " dog", " ran"]
 SHOWN = tuple(

@@ -66,12 +66,12 @@ def test_the_parts_of_a_run_folder_without_a_gate_are_tried_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the report of such a run tells its reader to do. The corpus is a stand-in for Wikipedia."""
-    from scrutable.pipeline import composition
+    from scrutable.pipeline.composition import jobs
     from scrutable.pipeline.config import GateConfig
 
     text = write_text(tmp_path / "text.jsonl")
     small = {"source": str(text), "max_tokens": 15_000, "test_windows": 80, "placebos": 10, "attacked": 0}
-    monkeypatch.setattr(composition, "GateConfig", lambda: GateConfig(**small, puzzles=""))
+    monkeypatch.setattr(jobs, "GateConfig", lambda: GateConfig(**small, puzzles=""))
     arguments = ["score", *files_to_score(tmp_path), "--runs", str(tmp_path)]
     main(arguments, monkeypatch)
     main(["selftest", str(tmp_path / "score")], monkeypatch)

@@ -17,12 +17,12 @@ from scrutable.evaluators.trained.adapters import (
     shipped_bases,
 )
 from scrutable.evaluators.trained.reader import Reader
-from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.protocols import LocatedModel, Services, SimulationJob
 from scrutable.pipeline.records import Explanation, Failure, Passage, Simulation
+from scrutable.pipeline.sections import ModelConfig
 
 LEVELS = (0.0, 4.0, 9.0)
 RED, LONG = Passage("p0", ("The", " red", " ship"), 1), Passage("p1", tuple(" word" for _ in range(12)), 2)

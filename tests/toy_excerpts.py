@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.protocols import Ask, LocatedModel, Services
 from scrutable.pipeline.records import Excerpt, Passage, Split
+from scrutable.pipeline.sections import ModelConfig
 
 
 def excerpt(

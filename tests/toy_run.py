@@ -40,7 +40,7 @@ WORDS = (
 _ZYGOTE = """
 import json, os, signal, sys
 import torch, transformers, pandas, pyarrow.parquet  # once for all commands; none has run anything yet
-import scrutable.pipeline.composition, scrutable.evaluators.report
+import scrutable.pipeline.composition.jobs, scrutable.evaluators.report
 import scrutable.pipeline.collecting as collecting
 from scrutable.pipeline.backends import transformers as _
 from scrutable.pipeline.subjects import neuron, planted

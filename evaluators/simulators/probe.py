@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from scrutable.evaluators.transparent import Predict, TransparentSimulator
-from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.config import ProbeSimulator as ProbeConfig
 from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.probes import Embeddings, read_probe
 from scrutable.pipeline.protocols import Services
 from scrutable.pipeline.records import Language
+from scrutable.pipeline.sections import ModelConfig
 
 
 class ProbeSimulator(TransparentSimulator):

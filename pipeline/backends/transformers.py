@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import Placement
-from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadLabels
+from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadChoice, ReadLabels
 
 _LOGIT_ROWS = 256  # rows of (V,) logits held at a time: 150k entries x 256 rows x 4 bytes = 155 MB
 _KEPT_PREFIXES = 4
@@ -33,7 +33,8 @@ class _Encoded(NamedTuple):
     number: int  # place in the caller's batch
     shared: tuple[tuple[int, ...], ...]
     ids: tuple[int, ...]
-    reads: tuple[int, ...]  # for ReadLabels: index into `ids` of the token before each position
+    reads: tuple[int, ...]  # for labels: index into `ids` of the token before each position
+    endings: tuple[tuple[int, ...], ...] = ()  # for ReadChoice of several tokens: (L,) what may follow
 
     @property
     def n_tokens(self) -> int:
@@ -56,6 +57,7 @@ class TransformersBackend:
         # padding between a text and its continuation would take up room in a sliding window
         self._needs_equal_lengths = getattr(self._model.config, "sliding_window", None) is not None
         self._prefixes: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._frame_of_message: tuple[str, str] | None = None
         bare, full = (
             self._tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True)
         )
@@ -92,10 +94,14 @@ class TransformersBackend:
         answers: list[Completion | CallFailure | None] = [None] * len(prompts)
         for batch in self._batches(prompts, answers):
             read = prompts[batch[0].number].read
-            if isinstance(read, ReadLabels):
-                found = self._read_labels(batch, label_ids(self._tokenizer, read.labels, name=self.name))
-            else:
+            if isinstance(read, Generate):
                 found = self._generate(batch, read)
+            elif isinstance(read, ReadLabels):
+                found = self._read_labels(batch, label_ids(self._tokenizer, read.labels, name=self.name))
+            elif batch[0].endings:
+                found = self._read_endings(batch)
+            else:
+                found = self._read_labels(batch, [ids[0] for ids in self._choice_ids(read)])
             for encoded, answer in zip(batch, found, strict=True):
                 answers[encoded.number] = answer
         missing = [number for number, answer in enumerate(answers) if answer is None]
@@ -109,7 +115,9 @@ class TransformersBackend:
         groups: dict[Any, list[_Encoded]] = {}
         for encoded in self._encode(prompts):
             read = prompts[encoded.number].read
-            room = self._limit - (read.max_tokens if isinstance(read, Generate) else 0)
+            room = self._limit - (
+                read.max_tokens if isinstance(read, Generate) else max(map(len, encoded.endings), default=0)
+            )
             if encoded.n_tokens > room:
                 answers[encoded.number] = CallFailure(
                     "too_long", f"{encoded.n_tokens} tokens, but {self.name} takes {room}"
@@ -118,7 +126,9 @@ class TransformersBackend:
             if not encoded.ids or encoded.reads[:1] == (-1,):
                 answers[encoded.number] = CallFailure("malformed", "no token stands before the first reading")
                 continue
-            key: Any = read.labels if isinstance(read, ReadLabels) else read
+            key: Any = read if isinstance(read, Generate) else (bool(encoded.endings), read.labels)
+            if encoded.endings:
+                key = True  # each has its own
             if self._needs_equal_lengths and isinstance(read, Generate):
                 key = (read, len(encoded.ids))
             groups.setdefault((encoded.shared, key), []).append(encoded)
@@ -129,12 +139,13 @@ class TransformersBackend:
 
     def _encode(self, prompts: Sequence[Prompt]) -> Iterator[_Encoded]:
         for number, prompt in enumerate(prompts):
-            if prompt.is_chat:
-                yield self._encode_chat(number, prompt)
-                continue
+            if prompt.is_chat and isinstance(prompt.read, ReadLabels):
+                raise CapabilityError("label distributions cannot be read inside a chat message")
+            before, after = self._frame() if prompt.is_chat else ("", "")
             shared = [tuple(self._ids(part)) for part in prompt.shared]
-            if self._lead:
-                shared = [self._lead, *shared]
+            lead = (*self._ids(before, is_ours=True),) if prompt.is_chat else self._lead
+            if lead:
+                shared = [lead, *shared]
             ids: list[int] = []
             reads: list[int] = []
             start = 0
@@ -144,25 +155,38 @@ class TransformersBackend:
                 reads.append(len(ids) - 1)
                 start = stop
             ids += self._ids(prompt.text[start:])
+            ids += [*self._ids(after, is_ours=True), *self._ids(prompt.reply_start)]
             shared = [part for part in shared if part]
             if shared and (not ids or reads[:1] == [-1]):
                 # the model needs a token of the prompt's own, and a reading before it needs one to stand on
                 *shared, last = shared
                 ids, reads = [*last, *ids], [read + len(last) for read in reads]
-            yield _Encoded(number, tuple(shared), tuple(ids), tuple(reads))
+            endings: tuple[tuple[int, ...], ...] = ()
+            if isinstance(prompt.read, ReadChoice):
+                reads = [len(ids) - 1]
+                choices = self._choice_ids(prompt.read)
+                endings = choices if any(len(choice) > 1 for choice in choices) else ()
+            yield _Encoded(number, tuple(shared), tuple(ids), tuple(reads), endings)
 
-    def _encode_chat(self, number: int, prompt: Prompt) -> _Encoded:
-        if isinstance(prompt.read, ReadLabels):
-            raise CapabilityError("label distributions cannot be read inside a chat message")
-        _check_chat(self._tokenizer, self.name)
-        frame = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": _MESSAGE}], tokenize=False, add_generation_prompt=True
-        )
-        before, found, after = frame.partition(_MESSAGE)
-        if not found or _MESSAGE in after:
-            raise CapabilityError(f"model {self.name}: its chat template does not show a message once")
-        ids = (*self._ids(before, is_ours=True), *self._ids(prompt.whole), *self._ids(after, is_ours=True))
-        return _Encoded(number, (), ids, ())
+    def _choice_ids(self, read: ReadChoice) -> tuple[tuple[int, ...], ...]:
+        """The tokens of each label. Raises CapabilityError for labels that cannot be told apart."""
+        choices = tuple(tuple(self._ids(label)) for label in read.labels)
+        if len(set(choices)) < len(choices) or not all(choices):
+            raise CapabilityError(f"model {self.name}: the labels {read.labels} are not different texts")
+        return choices
+
+    def _frame(self) -> tuple[str, str]:
+        """What the chat template writes before and after a message."""
+        if self._frame_of_message is None:
+            _check_chat(self._tokenizer, self.name)
+            frame = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": _MESSAGE}], tokenize=False, add_generation_prompt=True
+            )
+            before, found, after = frame.partition(_MESSAGE)
+            if not found or _MESSAGE in after:
+                raise CapabilityError(f"model {self.name}: its chat template does not show a message once")
+            self._frame_of_message = (before, after)
+        return self._frame_of_message
 
     def _ids(self, text: str, *, is_ours: bool = False) -> list[int]:
         """The tokens of a text. Outside our own frame, what is spelt like a control token is plain text:
@@ -197,6 +221,47 @@ class TransformersBackend:
             answers.append(Completion(label_logprobs=read, cost=cost))
             start = stop
         return answers
+
+    @torch.inference_mode()
+    def _read_endings(self, batch: Sequence[_Encoded]) -> list[Completion]:
+        """The likelihood of each ending of each prompt as a sequence, all in one padded forward pass."""
+        cache, n_shared, computed = self._prefix(batch[0].shared)
+        rows = [(encoded, ending) for encoded in batch for ending in encoded.endings]
+        ids_NT, _ = self._padded([encoded._replace(ids=(*encoded.ids, *end)) for encoded, end in rows])
+        if cache is not None:
+            cache.batch_repeat_interleave(len(rows))
+        hidden = self._model.base_model(
+            input_ids=ids_NT, past_key_values=cache, use_cache=cache is not None
+        ).last_hidden_state
+        where = torch.tensor(
+            [
+                (row, len(encoded.ids) - 1 + t)
+                for row, (encoded, end) in enumerate(rows)
+                for t in range(len(end))
+            ],
+            device=self._device,
+        )
+        tokens = torch.tensor([token for _, end in rows for token in end], device=self._device)
+        each = self._token_logprobs(hidden[where[:, 0], where[:, 1]], tokens)
+        sums = torch.zeros(len(rows)).index_add_(0, where[:, 0].cpu(), each.cpu()).tolist()
+        answers, start = [], 0
+        for row, encoded in enumerate(batch):
+            stop = start + len(encoded.endings)
+            own = sum(len(encoded.ids) + len(end) for end in encoded.endings)
+            cost = Cost(
+                prompt_tokens=n_shared + len(encoded.ids), computed_tokens=own + (computed if row == 0 else 0)
+            )
+            answers.append(Completion(label_logprobs=(tuple(sums[start:stop]),), cost=cost))
+            start = stop
+        return answers
+
+    def _token_logprobs(self, hidden_RD: torch.Tensor, tokens_R: torch.Tensor) -> torch.Tensor:
+        """(R,) natural-log probability of one token after each hidden state."""
+        parts = []
+        for chunk, wanted in zip(hidden_RD.split(_LOGIT_ROWS), tokens_R.split(_LOGIT_ROWS), strict=True):
+            logits = self._logits(chunk)
+            parts.append(logits.gather(-1, wanted[:, None])[:, 0] - logits.logsumexp(-1))
+        return torch.cat(parts)
 
     def _label_logprobs(self, hidden_RD: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
         """(R, L) natural-log probabilities among the whole vocabulary."""
@@ -355,6 +420,11 @@ def check_prompt(path: str, *, name: str, labels: Sequence[str], is_chat: bool) 
     label_ids(tokenizer, labels, name=name)
     if is_chat:
         _check_chat(tokenizer, name)
+
+
+def has_chat_template(path: str) -> bool:
+    """Whether a model can be sent messages; loads the tokenizer only."""
+    return bool(AutoTokenizer.from_pretrained(path).chat_template)
 
 
 def _check_chat(tokenizer: Any, name: str) -> None:

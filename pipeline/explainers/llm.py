@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scrutable.pipeline.config import LlmExplainer as LlmConfig
 from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.markup import highlighted, strongest_tokens
+from scrutable.pipeline.parsing import parse_explanation
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Explanatory, Services
 from scrutable.pipeline.records import (
@@ -85,17 +86,3 @@ class LlmExplainer:
             shown=tuple(excerpt.passage.id for excerpt in self._shown(job)),
             cost=answer.cost,
         )
-
-
-def parse_explanation(reply: str) -> str:
-    """The explanation in a reply: its first line with a letter or digit in it, without quotes around it.
-
-    Raises ParseError for a reply without such a line.
-    """
-    for line in reply.splitlines():
-        text = line.strip().removeprefix("Explanation:").strip()
-        if text[:1] == text[-1:] and text[:1] in "\"'" and text.count(text[:1]) == 2:
-            text = text[1:-1].strip()
-        if any(character.isalnum() for character in text):
-            return text
-    raise ParseError(f"no explanation in the reply {reply[:80]!r}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from scrutable.pipeline.config import ModelConfig
 from scrutable.pipeline.config import ProbeExplainer as ProbeConfig
 from scrutable.pipeline.probes import Embeddings, fit_probe
 from scrutable.pipeline.protocols import Explanatory, Services
 from scrutable.pipeline.records import Explanation, Failure, Language, Prompt
+from scrutable.pipeline.sections import ModelConfig
 
 
 class ProbeExplainer:

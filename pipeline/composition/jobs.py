@@ -1,12 +1,9 @@
-"""Where a config becomes models, explainers, simulators and judges; imported by the CLI alone."""
+"""Where a job becomes subjects, explainers, simulators and judges of units."""
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from scrutable.evaluators.assurance import assure
@@ -22,27 +19,23 @@ from scrutable.evaluators.scorers import SCORERS
 from scrutable.evaluators.scorers.simulation import calibration
 from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.evaluators.summary import summarise
-from scrutable.evaluators.trained.adapters import adapter_facts, adapter_folder, shipped_bases
-from scrutable.evaluators.trained.job import train_simulator
-from scrutable.pipeline.assets import resolve_corpus, resolve_model
-from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
+from scrutable.evaluators.trained.adapters import adapter_facts, adapter_folder
+from scrutable.pipeline.assets import resolve_corpus
 from scrutable.pipeline.collecting import Collector
+from scrutable.pipeline.composition.behaviours import study_of
+from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.config import (
-    SHIPPED,
-    AskingConfig,
     CompiledExplainer,
     CorpusConfig,
     ExplainerConfig,
     GateConfig,
     JobConfig,
     JudgeConfig,
-    ModelConfig,
     ProbeExplainer,
     ProbeSimulator,
     RecordsConfig,
     RunConfig,
     SimulatorConfig,
-    TrainConfig,
     TrainedSimulator,
     of_another,
 )
@@ -50,15 +43,12 @@ from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.importing import Given, Importer, read_given, unread
-from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import (
-    Ask,
     Evaluation,
     Explainer,
     Gate,
     Judge,
-    LocatedModel,
     Progress,
     Services,
     Simulator,
@@ -68,13 +58,13 @@ from scrutable.pipeline.protocols import (
 from scrutable.pipeline.puzzles import read_puzzles
 from scrutable.pipeline.records import Language, Unit
 from scrutable.pipeline.runner import Panel, Plan, Runner, Source, pairings
+from scrutable.pipeline.sections import AskingConfig, ModelConfig
 from scrutable.pipeline.store import RunFolder
 from scrutable.pipeline.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scrutable.pipeline.backends.transformers import TransformersBackend
 
 EVALUATION = Evaluation(
     assign_nulls=assign_nulls,
@@ -108,10 +98,11 @@ class Composition:
         self._config = config
         self._say = say
         self._note = note
-        self._models: dict[ModelConfig, LocatedModel] = beside._models if beside else {}
-        self._backends: dict[tuple[str, str, str], TransformersBackend] = beside._backends if beside else {}
+        self.models = beside.models if beside else Models(say)
         self._subject: Subject | None = None
-        self._services = Services(locate=self.locate, ask=self.ask, seed=config.seed, subject=self.subject)
+        self._services = Services(
+            locate=self.models.locate, ask=self.models.ask, seed=config.seed, subject=self.subject
+        )
 
     def check(self) -> None:
         """Resolves every model and corpus, and checks prompts and labels, before anything is computed.
@@ -121,17 +112,17 @@ class Composition:
         if isinstance(self._config, RunConfig):
             self.corpus()
             if isinstance(self._config.subject, ModelConfig):
-                self.locate(self._config.subject)
+                self.models.locate(self._config.subject)
         if self._config.gate:
             for name in filter(None, (self._config.gate.source, self._config.gate.puzzles)):
                 resolve_corpus(name, say=self._say)
         for part in (*self._config.explainers.values(), *self._config.simulators.values()):
             self._check_prompt(part)
             if isinstance(part, ProbeExplainer | ProbeSimulator):
-                self.locate(ModelConfig(model=part.model))
+                self.models.locate(ModelConfig(model=part.model))
             elif isinstance(part, TrainedSimulator):
                 adapter_folder(part)
-                self.locate(part)
+                self.models.locate(part)
         for judge in self._config.judges.values():
             self._check_prompt(judge)
 
@@ -140,7 +131,7 @@ class Composition:
             return
         from scrutable.pipeline.backends.transformers import check_prompt
 
-        model, prompt = self.locate(config), template(config.prompt)
+        model, prompt = self.models.locate(config), template(config.prompt)
         labels = prompt.required_labels().strings if config.reads_labels else ()
         check_prompt(model.path, name=model.name, labels=labels, is_chat=prompt.is_chat)
 
@@ -216,78 +207,20 @@ class Composition:
             progress=progress,
         )
 
-    def ask(self, config: ModelConfig) -> Ask:
-        """The door to a model; one that several parts use is loaded once."""
-        from scrutable.pipeline.backends.transformers import TransformersBackend
-
-        placement = place(device=config.device, dtype=config.dtype)
-        key = (config.model, *placement)
-        if key not in self._backends:
-            model = self.locate(config)
-            self._backends[key] = TransformersBackend(model.path, name=model.name, placement=placement)
-        return self._backends[key].in_batches_of(config.batch_size)
-
-    def locate(self, config: ModelConfig) -> LocatedModel:
-        """The files of a model, fetched and converted if need be."""
-        if config not in self._models:
-            self._models[config] = locate(config, say=self._say)
-        return self._models[config]
-
     def _facts(self, config: ExplainerConfig | SimulatorConfig | JudgeConfig) -> dict[str, Any]:
         facts: dict[str, Any] = {"kind": config.kind, "name": f"{config.kind} (no model)"}
         if isinstance(config, AskingConfig):
-            facts |= {**self.locate(config).provenance, "prompt": config.prompt}
+            facts |= {**self.models.locate(config).provenance, "prompt": config.prompt}
             facts["prompt_digest"] = template(config.prompt).digest
         elif isinstance(config, TrainedSimulator):
-            base = self.locate(config)
+            base = self.models.locate(config)
             facts |= {**base.provenance, **adapter_facts(adapter_folder(config), base)}
         elif isinstance(config, ProbeExplainer | ProbeSimulator):
             facts |= {
-                **self.locate(ModelConfig(model=config.model)).provenance,
+                **self.models.locate(ModelConfig(model=config.model)).provenance,
                 "note": "input embeddings alone",
             }
         return facts
-
-
-def locate(config: ModelConfig, *, say: Callable[[str], None]) -> LocatedModel:
-    """The files of a model, fetched and converted if need be."""
-    files = resolve_model(config.model, convert=convert_gguf, check=check_continuation, say=say)
-    placement = place(device=config.device, dtype=config.dtype)
-    facts = {
-        "name": files.name,
-        "digest": files.digest,
-        "source": files.source,
-        "note": files.note,
-        "dtype": placement.dtype,
-        "device": placement.device,
-    }
-    return LocatedModel(files.name, str(files.path), facts)
-
-
-def train(
-    config: TrainConfig,
-    folder: RunFolder,
-    *,
-    say: Callable[[str], None],
-    watch: Watch,
-    note: Callable[[str, Any], None],
-) -> Path:
-    """Trains a simulator in a folder, and returns the folder of its adapter."""
-    curriculum = config.curriculum
-    corpus = resolve_corpus(curriculum.source, say=say)
-    puzzles = read_puzzles(resolve_corpus(curriculum.puzzles, say=say)) if curriculum.puzzles else ()
-    base = locate(config.base, say=say)
-    with watch("train") as progress:
-        return train_simulator(config, base, corpus, puzzles, folder.path, note=note, progress=progress)
-
-
-def export_simulator(model: str, adapter: str, to: Path, *, say: Callable[[str], None]) -> Path:
-    """Writes a trained simulator as a token classifier; by default the one that comes with the package."""
-    from scrutable.evaluators.trained.exporting import export_reader
-
-    config = TrainedSimulator(model=model or shipped_bases()[0], adapter=adapter or SHIPPED)
-    folder = adapter_folder(config)
-    return export_reader(locate(config, say=say), folder, to)
 
 
 class _Nothing:
@@ -329,7 +262,19 @@ def runner_of(
             say(line)
         source = Importer(config, folder, given, watch, note)
     twin = _twin_of(config, folder, parts, say=say, watch=watch, note=note)
-    return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin), parts
+    study = None
+    if isinstance(config, RunConfig) and config.behaviours and isinstance(config.subject, ModelConfig):
+        study, behaving = study_of(
+            config.behaviours,
+            config.subject,
+            folder,
+            parts.models,
+            seed=config.seed,
+            watch=watch,
+            note=note,
+        )
+        behaving.check()
+    return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin, study), parts
 
 
 def _twin_of(
@@ -383,20 +328,3 @@ def plan_of(config: JobConfig, written: Mapping[str, Language] | None = None) ->
         if isinstance(explainer, CompiledExplainer)
     }
     return Plan(pairings(languages, readers), panels, compiled)
-
-
-def host_facts() -> dict[str, Any]:
-    """Versions and machine, for the manifest."""
-    versions = {}
-    for name in _NAMED_VERSIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "versions": versions,
-        "command": sys.argv[1:],
-    }

@@ -1,0 +1,1 @@
+"""What explanations of behaviours are worth: predictions, calibration, gains, edits, known answers."""
