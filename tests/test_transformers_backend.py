@@ -17,7 +17,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 from scrutable.pipeline.backends.transformers import TransformersBackend, check_prompt
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import Placement
-from scrutable.pipeline.records import CallFailure, Completion, Generate, Prompt, ReadLabels
+from scrutable.pipeline.records import (
+    CallFailure,
+    Completion,
+    Generate,
+    Prompt,
+    ReadChoice,
+    ReadLabels,
+)
 
 CPU = Placement("cpu", "float32")
 LABELS = ("0", "9", "*")
@@ -396,3 +403,55 @@ def test_counting_tokens_asks_nothing_and_agrees_with_the_cost(world: World) -> 
 
 def test_numbers_that_come_out_are_numbers(world: World) -> None:
     assert all(math.isfinite(value) for value in logprobs(world.backend(readings())).flatten().tolist())
+
+
+def choosing(text: str, *labels: str, shared: tuple[str, ...] = (), **fields: Any) -> Prompt:
+    return Prompt(shared=shared, text=text, read=ReadChoice(labels), **fields)
+
+
+def likelihood(world: World, text: str, ending: str) -> float:
+    """Natural-log probability of an ending after a text, by one plain forward pass."""
+    lead = world.backend._lead
+    ids = [*lead, *world.tokenizer(text, add_special_tokens=False)["input_ids"]]
+    more = world.tokenizer(ending, add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        logs = world.model(torch.tensor([[*ids, *more]])).logits[0].log_softmax(-1)
+    return sum(float(logs[len(ids) - 1 + t, token]) for t, token in enumerate(more))
+
+
+@pytest.mark.parametrize("labels", [("a", "b", "c"), ("yes", "no"), ("a", "maybe")])
+@pytest.mark.parametrize("shared", [(), SHARED])
+def test_choices_have_the_likelihood_of_their_texts(
+    world: World, labels: tuple[str, ...], shared: tuple[str, ...]
+) -> None:
+    """Of one token or of several, alone or beside prompts of other lengths, after a shared part or none."""
+    asked = [choosing(text, *labels, shared=shared) for text in TEXTS]
+    for text, row in zip(TEXTS, logprobs(world.backend(asked)).tolist(), strict=True):
+        whole = "".join(shared) + text
+        assert row == pytest.approx([likelihood(world, whole, label) for label in labels], abs=1e-4)
+
+
+def test_each_prompt_may_have_labels_of_its_own(llama: World) -> None:
+    asked = [choosing("x", "cat", "dog"), choosing("y", "river", "sea", "hill")]
+    first, second = completed(llama.backend(asked))
+    assert first.label_logprobs[0] == pytest.approx(
+        [likelihood(llama, "x", w) for w in ("cat", "dog")], abs=1e-4
+    )
+    expected = [likelihood(llama, "y", w) for w in ("river", "sea", "hill")]
+    assert second.label_logprobs[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_choice_is_read_where_the_answer_of_a_chat_begins(llama: World) -> None:
+    backend = fresh(llama.path)
+    backend._tokenizer.chat_template = "[{{ messages[0].role }}] {{ messages[0].content }} [model]"
+    asked = choosing("brief", "a", "bc", shared=("be ",), is_chat=True, reply_start="So: ")
+    (answer,) = completed(backend([asked]))
+    whole = "[user] be brief [model]So: "
+    assert answer.label_logprobs[0] == pytest.approx(
+        [likelihood(llama, whole, w) for w in ("a", "bc")], abs=1e-4
+    )
+
+
+def test_labels_that_are_the_same_text_are_refused(llama: World) -> None:
+    with pytest.raises(CapabilityError, match="not different"):
+        llama.backend([choosing("x", "a", "a")])

@@ -258,7 +258,9 @@ class TransformersBackend:
     def _token_logprobs(self, hidden_RD: torch.Tensor, tokens_R: torch.Tensor) -> torch.Tensor:
         """(R,) natural-log probability of one token after each hidden state."""
         parts = []
-        for chunk, wanted in zip(hidden_RD.split(_LOGIT_ROWS), tokens_R.split(_LOGIT_ROWS), strict=True):
+        for chunk, wanted in zip(
+            torch.split(hidden_RD, _LOGIT_ROWS), torch.split(tokens_R, _LOGIT_ROWS), strict=True
+        ):
             logits = self._logits(chunk)
             parts.append(logits.gather(-1, wanted[:, None])[:, 0] - logits.logsumexp(-1))
         return torch.cat(parts)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from scrutable.pipeline.records import Language
 from scrutable.pipeline.sections import AskingConfig, ModelConfig, Name, NamedJob, PositiveInt, Section
 
 
@@ -70,8 +71,18 @@ class AttributionAccount(Section):
     samples: PositiveInt = 48  # perturbed texts for each; not of gradients
 
 
+class GivenAccount(Section):
+    """Explanations that someone else wrote, from a file of JSON lines (docs/records.md)."""
+
+    kind: Literal["given"] = "given"
+    file: str
+    explainer: str = ""  # whose lines; empty: the first of each behaviour
+    language: Language = "english"
+
+
 AccountConfig = Annotated[
     LlmAccount
+    | GivenAccount
     | TemplateAccount
     | TreeAccount
     | RulesAccount
@@ -157,7 +168,7 @@ class BehavioursConfig(NamedJob, BehaviourStudy):
     """A study of behaviours by itself."""
 
     job: Literal["behaviours"]
-    subject: ModelConfig
+    subject: ModelConfig | None = None  # not needed where all behaviours are planted
 
 
 class PolicyTestConfig(Section):

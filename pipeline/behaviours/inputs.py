@@ -82,9 +82,12 @@ def split_sources(sources: Sequence[str], rng: random.Random, *, behaviour: str)
     n_test, n_calibrate = (
         max(_FEWEST[split], round(_SHARES[split] * len(different))) for split in ("test", "calibrate")
     )
-    order: list[Split] = ["test"] * n_test + ["calibrate"] * n_calibrate
-    order += ["explain"] * (len(different) - len(order))
-    return dict(zip(different, order, strict=True))
+    bounds: dict[Split, tuple[int, int]] = {
+        "test": (0, n_test),
+        "calibrate": (n_test, n_test + n_calibrate),
+        "explain": (n_test + n_calibrate, len(different)),
+    }
+    return {source: split for split, (start, stop) in bounds.items() for source in different[start:stop]}
 
 
 def _filled(inputs: TemplatedInputs, wanted: int, rng: random.Random) -> list[Drawn]:

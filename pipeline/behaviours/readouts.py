@@ -101,7 +101,7 @@ def decide(
     ]
     outcome = decision(definition, shown)
     return [
-        reading and _observation(definition, one, reading, outcome(reading), model)
+        _observation(definition, one, reading, outcome(reading), model) if reading else None
         for one, reading in zip(inputs, readings, strict=True)
     ]
 

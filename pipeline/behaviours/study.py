@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+import yaml
 
 from scrutable.pipeline.behaviours.conditions import assign_null_behaviours, prediction_jobs
 from scrutable.pipeline.behaviours.config import BehaviourStudy
@@ -43,7 +45,7 @@ from scrutable.pipeline.behaviours.records import (
     Prediction,
     Reading,
 )
-from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.errors import CapabilityError, ConfigError, RunFolderError
 from scrutable.pipeline.protocols import Watch
 from scrutable.pipeline.records import CallFailure, Explanation, Failure, Language
 from scrutable.pipeline.store import RunFolder
@@ -51,6 +53,7 @@ from scrutable.pipeline.store import RunFolder
 T = TypeVar("T")
 
 SUBJECT = "subject"
+_TOGETHER = 8  # behaviours that are explained in one batch: decoding is bound by reading the weights
 
 
 class Judged(NamedTuple):
@@ -129,6 +132,7 @@ class Study:
 
     def observe(self) -> None:
         """Inputs of every behaviour, and what the subject does with them."""
+        self._keep_definitions()
         todo = [one for one in self.defined if not self._part("behaviours", one.definition.name).exists()]
         if not todo:
             return
@@ -136,6 +140,20 @@ class Study:
             for number, defined in enumerate(todo, 1):
                 self._observe(defined)
                 progress(number, len(todo))
+
+    def _keep_definitions(self) -> None:
+        """Raises RunFolderError for a definition that is not the one that this folder was made from."""
+        for defined in self.defined:
+            path = self.folder.level / "definitions" / f"{defined.definition.name}.yaml"
+            data = defined.definition.model_dump(mode="json")
+            text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+            if not path.exists():
+                self.folder.write(path, lambda partial, text=text: partial.write_text(text, encoding="utf-8"))
+            elif path.read_text(encoding="utf-8") != text:
+                raise RunFolderError(
+                    f"{self.folder.path} was made from another definition of the behaviour "
+                    f"{defined.definition.name}: give the run another name (name=...), or the behaviour"
+                )
 
     def _observe(self, defined: Defined) -> None:
         definition, name = defined.definition, defined.definition.name
@@ -151,7 +169,8 @@ class Study:
             )
             return
         seen, failures = self._asked(self.parts.subject(definition), definition, inputs, SUBJECT)
-        behaviour = found_behaviour(definition, inputs, seen)
+        problem = next((failure.detail for failure in failures if failure.kind == "incapable"), "")
+        behaviour = found_behaviour(definition, inputs, seen, problem=problem)
         if behaviour.reason:
             failures = [*failures, Failure(name, "observe", "nothing_to_explain", behaviour.reason)]
         self.folder.write_records(self._part("inputs", name), Input, inputs)
@@ -162,7 +181,10 @@ class Study:
         self, subject: BehavingSubject, definition: Definition, inputs: Sequence[Input], model: str
     ) -> tuple[list[Observation], list[Failure]]:
         """What a model does with inputs, and those on which no outcome can be read."""
-        answers = subject.read(definition, inputs)
+        try:
+            answers = subject.read(definition, inputs)
+        except CapabilityError as error:
+            return [], [Failure(definition.name, "observe", "incapable", str(error), model)]
         readings = [answer if isinstance(answer, Reading) else None for answer in answers]
         decided = decide(definition, inputs, readings, model=model)
         failures = [
@@ -182,23 +204,23 @@ class Study:
                 continue
             explainer = self.parts.explainer(name)
             with self.watch(f"explain: {name}") as progress:
-                for number, definition in enumerate(todo, 1):
-                    answers = explainer.explain([self._shown(definition)])
-                    part = f"{name}~{definition.name}"
-                    self._write(
-                        f"explanations~{part}", Explanation, self._part("explanations", part), answers
-                    )
-                    progress(number, len(todo))
+                for start in range(0, len(todo), _TOGETHER):
+                    some = todo[start : start + _TOGETHER]
+                    answers = explainer.explain([self._shown(definition) for definition in some])
+                    for definition, answer in zip(some, answers, strict=True):
+                        part = f"{name}~{definition.name}"
+                        path = self._part("explanations", part)
+                        self._write(f"explanations~{part}", Explanation, path, [answer])
+                    progress(start + len(some), len(todo))
 
     # -- others -------------------------------------------------------------------------------
 
     def ask_others(self) -> None:
         """What other models do with the same inputs: peers, and the simulators' own models."""
         asked: dict[str, Callable[[], BehavingSubject | None]] = {
-            name: lambda name=name: self.parts.peer(name)
-            for name in self.config.peers  # type: ignore[misc]
+            **{name: partial(self.parts.peer, name) for name in self.config.peers},
+            **{name: partial(self.parts.own, name) for name in self.config.simulators},
         }
-        asked |= {name: lambda name=name: self.parts.own(name) for name in self.config.simulators}  # type: ignore[misc]
         for name, make in asked.items():
             todo = [d for d in self._explained if not self._part("observations", f"{name}~{d.name}").exists()]
             model = make() if todo else None

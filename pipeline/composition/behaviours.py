@@ -145,11 +145,15 @@ def study_of(
 
     Raises ConfigError for a behaviour that cannot be read.
     """
+    defined = load_behaviours(config.behaviours)
+    unplanted = [one.definition.name for one in defined if not one.definition.policy]
+    if unplanted and subject is None:
+        raise ConfigError(f"subject: no model is given that shows the behaviour {unplanted[0]}")
     parts = BehaviourComposition(config, subject, models, seed=seed, note=note)
     study = Study(
         config=config,
         seed=seed,
-        defined=load_behaviours(config.behaviours),
+        defined=defined,
         folder=RunFolder(folder.path, level=LEVEL),
         parts=parts,
         evaluation=BEHAVIOUR_EVALUATION,

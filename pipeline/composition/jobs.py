@@ -98,7 +98,7 @@ class Composition:
         self._config = config
         self._say = say
         self._note = note
-        self.models = beside.models if beside else Models(say)
+        self.models: Models = beside.models if beside else Models(say)
         self._subject: Subject | None = None
         self._services = Services(
             locate=self.models.locate, ask=self.models.ask, seed=config.seed, subject=self.subject
