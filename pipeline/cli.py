@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -14,6 +14,7 @@ from scrutable.pipeline.errors import ConfigError, ScrutableError
 
 if TYPE_CHECKING:
     from scrutable.pipeline.behaviours.config import BehavioursConfig
+    from scrutable.pipeline.behaviours.counting import StagePrompts
     from scrutable.pipeline.behaviours.study import Study
     from scrutable.pipeline.config import AnyConfig
     from scrutable.pipeline.forecast import StageForecast
@@ -430,12 +431,25 @@ def _number(value: float, form: str) -> str:
     return "-" if value != value else f"{value:{form}}"
 
 
+def _print_prompts(stages: Sequence[StagePrompts]) -> None:
+    width = 2 + max(len(stage.stage) for stage in stages)
+    say_result(f"{'stage':<{width}}{'behaviours':>12}{'prompts':>10}")
+    for stage in stages:
+        say_result(f"{stage.stage:<{width}}{stage.behaviours:>12,}{stage.prompts:>10,}")
+    say_result(f"{'all':<{width}}{'':>12}{sum(stage.prompts for stage in stages):>10,}")
+    say_result("nothing was written; these are at most: what is asked twice alike is computed once")
+
+
 def _forecast(config: AnyConfig) -> None:
+    from scrutable.pipeline.behaviours.config import BehavioursConfig
+    from scrutable.pipeline.composition.behaviours import prompts_of
     from scrutable.pipeline.composition.jobs import Composition, plan_of
     from scrutable.pipeline.config import RunConfig
     from scrutable.pipeline.forecast import forecast
     from scrutable.pipeline.progress import StageClock
 
+    if isinstance(config, BehavioursConfig):
+        return _print_prompts(prompts_of(config, seed=config.seed))
     if not isinstance(config, RunConfig):
         raise ConfigError(f"--dry-run times a run; {config.name} is a job of another kind")
     composition = Composition(config, say=say, note=lambda _key, _fact: None)

@@ -55,5 +55,5 @@ def test_a_file_without_anything_usable_says_why_and_a_missing_one_is_an_error(t
     assert isinstance(answer, Failure)
     assert "the explanation of unit desk is empty" in answer.detail
     missing = GivenAccount("theirs", GivenConfig(file=str(tmp_path / "none")), None)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="explainers.theirs.file: there is no file"):
+    with pytest.raises(ConfigError, match=r"explainers\.theirs\.file: there is no file"):
         missing.explain([shown()])

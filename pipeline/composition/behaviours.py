@@ -9,7 +9,13 @@ from scrutable.evaluators.behaviours.editing import PromptedEditor
 from scrutable.evaluators.behaviours.gains import summarise_gains
 from scrutable.evaluators.behaviours.judging import judge_behaviour
 from scrutable.evaluators.behaviours.predictors import PREDICTORS
-from scrutable.pipeline.behaviours.config import AccountConfig, BehaviourStudy, PredictorConfig
+from scrutable.pipeline.behaviours.config import (
+    AccountConfig,
+    BehaviourStudy,
+    GivenAccount,
+    PredictorConfig,
+)
+from scrutable.pipeline.behaviours.counting import StagePrompts, count_prompts
 from scrutable.pipeline.behaviours.definition import Definition
 from scrutable.pipeline.behaviours.explainers import ACCOUNTS
 from scrutable.pipeline.behaviours.library import load_behaviours
@@ -26,6 +32,7 @@ from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Watch
+from scrutable.pipeline.records import Language
 from scrutable.pipeline.sections import AskingConfig, ModelConfig
 from scrutable.pipeline.store import RunFolder
 from scrutable.pipeline.subjects.behaving import BehavingModel
@@ -129,6 +136,24 @@ class BehaviourComposition:
             prompt = getattr(config, "prompt", "")
             facts |= {"prompt": prompt, "prompt_digest": template(prompt).digest}
         return facts
+
+
+def prompts_of(config: BehaviourStudy, *, seed: int) -> list[StagePrompts]:
+    """How many prompts a study will send, at most; loads no model."""
+    return count_prompts(
+        config,
+        load_behaviours(config.behaviours),
+        writes={name: _language_of(one) for name, one in config.explainers.items()},
+        reads={name: PREDICTORS[one.kind].language for name, one in config.simulators.items()},
+        seed=seed,
+    )
+
+
+def _language_of(config: AccountConfig) -> Language:
+    language: Language = (
+        config.language if isinstance(config, GivenAccount) else ACCOUNTS[config.kind].language
+    )
+    return language
 
 
 def study_of(
