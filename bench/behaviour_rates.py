@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", nargs="+", default=MODELS, help="known names, paths or hub ids")
+    parser.add_argument("--model", nargs="*", default=MODELS, help="known names, paths or hub ids")
     parser.add_argument("--behaviour", nargs="+", default=library_names(), help="names, or files")
     parser.add_argument("--inputs", type=int, default=None, help="at most so many of each behaviour")
     parser.add_argument("--show", type=int, default=0, help="print so many inputs with their answers")

@@ -38,7 +38,7 @@ def write_study(folder: Path, behaviours: Sequence[str], **changes: Any) -> Path
 
 RULES = {
     "polite": 'grant if mentions(word("please")); deny otherwise',
-    "early": 'grant if begins(word("I")) or begins(word("give")); deny otherwise',
+    "early": 'grant if begins(word("give")); deny otherwise',
     "lamps": 'grant if mentions(word("lamp")) or mentions(word("key")); deny otherwise',
 }
 
@@ -135,7 +135,8 @@ def test_a_definition_that_was_changed_is_not_mixed_with_what_was_made_of_it(tmp
     ],
 )
 def test_a_study_that_cannot_be_run_is_one_line(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    config = write_study(tmp_path, [write_behaviour(tmp_path, "polite", policy=RULES["polite"])], **change)
+    polite = write_behaviour(tmp_path, "polite", policy=RULES["polite"])
+    config = write_study(tmp_path, **{"behaviours": [polite], **change})
     done = scrutable("run", config, "--runs", tmp_path)
     assert done.returncode == 2
     assert said in done.stderr

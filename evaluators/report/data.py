@@ -23,7 +23,6 @@ from scrutable.pipeline.records import (
     Failure,
     GateCase,
     GateResult,
-    Language,
     Passage,
     RatePoint,
     Score,
@@ -35,6 +34,8 @@ from scrutable.pipeline.records import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from scrutable.pipeline.behaviours.tables import BehaviourTables
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class ReportData:
     rates: pd.DataFrame | None = None
     assurance: pd.DataFrame | None = None
     comparisons: pd.DataFrame | None = None
+    behaviours: BehaviourTables | None = None  # all are empty in a run without any
 
 
 class Pairing(NamedTuple):
@@ -85,20 +87,7 @@ class Viewed(NamedTuple):
     is_shown: bool
 
 
-Flat = TypeVar(
-    "Flat",
-    Unit,
-    Score,
-    Summary,
-    Failure,
-    Calibration,
-    GateResult,
-    GateCase,
-    AttackResult,
-    RatePoint,
-    Assurance,
-    Comparison,
-)
+T = TypeVar("T")
 
 
 def number(cell: Any) -> float:
@@ -112,76 +101,82 @@ def text(cell: Any) -> str:
     return "" if is_missing else str(cell)
 
 
+def records(frame: pd.DataFrame | None, kind: type[T], **columns: str) -> tuple[T, ...]:
+    """The rows of a table as records, in the run's order.
+
+    Args:
+        frame: with the fields of the record as columns, and the counts of its cost where it has one.
+        kind: of record.
+        columns: field → column, where a column has another name.
+    """
+    make: Callable[..., T] = kind
+    fields = dataclasses.fields(cast(Any, kind))
+    readers = {f.name: (_reader(str(f.type)), columns.get(f.name, f.name)) for f in fields}
+    return tuple(
+        make(
+            **{
+                name: _cost(row) if column == "cost" else reader(row[column])
+                for name, (reader, column) in readers.items()
+            }
+        )
+        for row in _rows(frame)
+    )
+
+
 def read_units(data: ReportData) -> tuple[Unit, ...]:
     """The units in order of layer, index and sign."""
-    units = [_flat(Unit, {**row, "id": row["unit"]}) for row in _rows(data.units)]
+    units = records(data.units, Unit, id="unit")
     return tuple(sorted(units, key=lambda unit: (unit.layer, unit.index, unit.sign, unit.id)))
 
 
 def read_scores(data: ReportData) -> tuple[Score, ...]:
     """The scores in the run's order."""
-    return tuple(_flat(Score, row) for row in _rows(data.scores))
+    return records(data.scores, Score)
 
 
 def read_summary(data: ReportData) -> tuple[Summary, ...]:
     """The summary rows in the run's order."""
-    return tuple(_flat(Summary, row) for row in _rows(data.summary))
+    return records(data.summary, Summary)
 
 
 def read_gate(data: ReportData) -> tuple[GateResult, ...]:
     """What the instrument did with known answers; empty if it was not tried."""
-    return tuple(_flat(GateResult, row) for row in _rows(data.gate))
+    return records(data.gate, GateResult)
 
 
 def read_gate_cases(data: ReportData) -> tuple[GateCase, ...]:
     """Each known answer."""
-    return tuple(_flat(GateCase, row) for row in _rows(data.gate_cases))
+    return records(data.gate_cases, GateCase)
 
 
 def read_attacks(data: ReportData) -> tuple[AttackResult, ...]:
     """How often scripted attacks on the score succeed."""
-    return tuple(_flat(AttackResult, row) for row in _rows(data.attacks))
+    return records(data.attacks, AttackResult)
 
 
 def read_rates(data: ReportData) -> tuple[RatePoint, ...]:
     """Points of the rate-distortion curves."""
-    return tuple(_flat(RatePoint, row) for row in _rows(data.rates))
+    return records(data.rates, RatePoint)
 
 
 def read_assurance(data: ReportData) -> tuple[Assurance, ...]:
     """Shares of texts' gains that programs keep."""
-    return tuple(_flat(Assurance, row) for row in _rows(data.assurance))
+    return records(data.assurance, Assurance)
 
 
 def read_comparisons(data: ReportData) -> tuple[Comparison, ...]:
     """Paired differences between explainers or simulators, over units."""
-    return tuple(_flat(Comparison, row) for row in _rows(data.comparisons))
+    return records(data.comparisons, Comparison)
 
 
 def read_failures(data: ReportData) -> tuple[Failure, ...]:
     """The failures in the run's order."""
-    return tuple(_flat(Failure, row) for row in _rows(data.failures))
+    return records(data.failures, Failure)
 
 
 def read_explanations(data: ReportData) -> tuple[Explanation, ...]:
     """The explanations in the run's order."""
-    return tuple(
-        Explanation(
-            unit=text(row["unit"]),
-            explainer=text(row["explainer"]),
-            language=cast(Language, text(row["language"])),
-            text=text(row["text"]),
-            model=text(row["model"]),
-            prompt=text(row["prompt"]),
-            prompt_digest=text(row["prompt_digest"]),
-            reply=text(row["reply"]),
-            is_cut=bool(row["is_cut"]),
-            shown=tuple(str(excerpt) for excerpt in _listed(row["shown"])),
-            cost=Cost(int(row["prompt_tokens"]), int(row["computed_tokens"]), int(row["generated_tokens"])),
-            candidate=int(row["candidate"]),
-        )
-        for row in _rows(data.explanations)
-    )
+    return records(data.explanations, Explanation)
 
 
 def read_excerpts(data: ReportData) -> dict[str, tuple[Viewed, ...]]:
@@ -236,10 +231,7 @@ def read_simulation_costs(data: ReportData) -> dict[Pairing, tuple[int, Cost]]:
 
 def read_calibrations(data: ReportData) -> dict[tuple[str, Pairing], Calibration]:
     """The calibration of each unit and pairing."""
-    return {
-        (c.unit, Pairing(c.explainer, c.simulator)): c
-        for c in (_flat(Calibration, row) for row in _rows(data.calibrations))
-    }
+    return {(c.unit, Pairing(c.explainer, c.simulator)): c for c in records(data.calibrations, Calibration)}
 
 
 def read_pairings(data: ReportData) -> tuple[Pairing, ...]:
@@ -263,10 +255,8 @@ def _listed(cell: Any) -> Sequence[Any]:
     return [] if cell is None or isinstance(cell, float) else list(cell)
 
 
-def _flat(cls: type[Flat], row: Mapping[str, Any]) -> Flat:
-    """A record whose fields are all numbers and texts, from a row with columns of the same names."""
-    make: Callable[..., Flat] = cls
-    return make(**{f.name: _reader(str(f.type))(row[f.name]) for f in dataclasses.fields(cls)})
+def _cost(row: Mapping[str, Any]) -> Cost:
+    return Cost(**{count.name: int(row[count.name]) for count in dataclasses.fields(Cost)})
 
 
 def _reader(annotation: str) -> Callable[[Any], Any]:
@@ -276,5 +266,6 @@ def _reader(annotation: str) -> Callable[[Any], Any]:
         "int": int,
         "bool": bool,
         "tuple[float, ...]": lambda cell: tuple(map(float, _listed(cell))),
+        "tuple[str, ...]": lambda cell: tuple(map(str, _listed(cell))),
     }
     return readers.get(annotation, text)

@@ -13,6 +13,8 @@ from html import escape
 from typing import Any
 
 from scrutable.evaluators.report import charts, provenance, wording, worth
+from scrutable.evaluators.report.behaviours import BehaviourSection, behaviour_section
+from scrutable.evaluators.report.costs import Spent, spent
 from scrutable.evaluators.report.data import (
     Pairing,
     ReportData,
@@ -30,8 +32,11 @@ from scrutable.evaluators.report.data import (
     read_summary,
     read_units,
 )
+from scrutable.evaluators.report.failures import FailureTable, failure_table
+from scrutable.evaluators.report.findings import Study
+from scrutable.evaluators.report.policies import PolicyCaseRow, PolicyRow, policy_case_rows, policy_rows
 from scrutable.evaluators.report.wording import Figure
-from scrutable.pipeline.records import Comparison, Cost, Explanation, Failure, Score, Summary, Unit
+from scrutable.pipeline.records import Comparison, Explanation, Score, Summary, Unit
 
 HEADLINE_METRIC = "correlation"
 
@@ -46,7 +51,6 @@ METRICS = {
 }
 
 TABLE_BYTES = 450_000  # what the table of units may take, so that the page stays below 1 MB
-FAILURES_LISTED = 100
 REASONS_LISTED = 60
 SHORTEST, LONGEST = 48, 260  # characters of an explanation in the table of units
 
@@ -132,32 +136,21 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """Tokens of one explainer, or of one simulator on one explainer's explanations."""
-
-    part: str
-    model: str
-    n: str
-    prompt: str
-    computed: str
-    generated: str
-
-
-@dataclass(frozen=True, slots=True)
 class IndexPage:
     """All that the index template prints."""
 
     title: str
     banner: str | None
-    subjects: tuple[tuple[str, str], ...]  # what ran on what
+    facts: tuple[tuple[str, str], ...]  # what ran on what
     weight_notes: tuple[str, ...]
-    n_units: str
     headline: tuple[HeadlineRow, ...]
     headline_ticks: tuple[charts.Tick, ...]
     metrics: tuple[tuple[str, tuple[SummaryRow, ...]], ...]
     comparisons: tuple[ComparisonRow, ...]
     gate: tuple[worth.GateRow, ...]
     gate_cases: tuple[worth.CaseRow, ...]
+    policies: tuple[PolicyRow, ...]
+    policy_cases: tuple[PolicyCaseRow, ...]
     attacks: tuple[worth.AttackRow, ...]
     rates: charts.Curves | None
     assurance: tuple[worth.AssuranceRow, ...]
@@ -165,41 +158,40 @@ class IndexPage:
     pairings: tuple[Pairing, ...]
     units: tuple[UnitRow, ...]
     units_note: str
-    failure_counts: tuple[tuple[str, str, str], ...]  # stage, kind, count
-    n_failures: str
-    failures: tuple[tuple[Failure, bool], ...]  # with True if the unit has a page
-    failures_note: str
+    failures: FailureTable
     undefined: tuple[tuple[str, str, str, str], ...]  # pairing, metric, reason, units
     answers: tuple[Answers, ...]
     spent: tuple[Spent, ...]
+    behaviours: BehaviourSection | None
     manifest: tuple[provenance.Entry, ...]
     config: str
 
 
-def index_page(data: ReportData) -> IndexPage:
-    """The index page of a run."""
+def index_page(data: ReportData, study: Study | None = None) -> IndexPage:
+    """The index page of a run; `study` is what it knows of behaviours."""
     units, scores, summary = read_units(data), read_scores(data), read_summary(data)
-    explanations, failures, everyone = read_explanations(data), read_failures(data), read_pairings(data)
+    explanations, everyone = read_explanations(data), read_pairings(data)
     summary = tuple(row for row in summary if not _is_further_candidate(row.explainer))
     with_headline = {(s.explainer, s.simulator) for s in scores if s.metric == HEADLINE_METRIC}
     pairings = tuple(p for p in everyone if p in with_headline and not _is_further_candidate(p.explainer))
     explained = _imported(explanations, data.config) or _explained(explanations)
     headline = [row for row in _ordered(summary, everyone) if row.metric == HEADLINE_METRIC]
     axis = _headline_axis(headline)
+    behaviours = behaviour_section(study) if study else None
     table, note = _unit_table(units, scores, explanations, pairings)
-    known = {unit.id for unit in units}
     return IndexPage(
         title=data.title,
         banner=data.banner,
-        subjects=_subjects(data),
+        facts=_facts(data, behaviours, n_units=len(units) if units or not study else None),
         weight_notes=provenance.weight_notes(data.manifest),
-        n_units=wording.counted(len(units), "unit"),
         headline=tuple(_headline_row(row, axis, explained) for row in headline),
         headline_ticks=charts.strip_ticks(axis),
         metrics=_metrics(_ordered(summary, everyone), explained),
         comparisons=_comparisons(read_comparisons(data), explained),
         gate=worth.gate_rows(read_gate(data)),
         gate_cases=worth.case_rows(read_gate_cases(data)),
+        policies=policy_rows(study.policies if study else ()),
+        policy_cases=policy_case_rows(study.policy_cases if study else ()),
         attacks=worth.attack_rows(read_attacks(data)),
         rates=worth.rate_curves(read_rates(data), explanations, scores),
         assurance=worth.assurance_rows(read_assurance(data)),
@@ -207,13 +199,11 @@ def index_page(data: ReportData) -> IndexPage:
         pairings=pairings,
         units=table,
         units_note=note,
-        failure_counts=_failure_counts(failures),
-        n_failures=wording.counted(len(failures), "failure"),
-        failures=tuple((failure, failure.unit in known) for failure in failures[:FAILURES_LISTED]),
-        failures_note=_listed_note(len(failures)),
+        failures=failure_table(read_failures(data), {unit.id for unit in units}),
         undefined=_undefined(scores),
         answers=tuple(_answers(pairing, scores) for pairing in pairings),
-        spent=_spent(explanations, read_simulation_costs(data)),
+        spent=spent(explanations, {p.label: took for p, took in read_simulation_costs(data).items()}),
+        behaviours=behaviours,
         manifest=provenance.entries(_without_table(data.manifest)),
         config=provenance.config_yaml(data.config),
     )
@@ -248,13 +238,19 @@ def _explained(explanations: Sequence[Explanation]) -> set[str]:
     return written | {f"{explainer}.best" for explainer in written}
 
 
-def _subjects(data: ReportData) -> tuple[tuple[str, str], ...]:
-    manifest = data.manifest
-    rows = [("Subject", provenance.described(manifest.get("subject", wording.NO_NUMBER)))]
-    for role in ("explainer", "simulator"):
-        for name, model in dict(manifest.get(f"{role}s") or {}).items():
-            rows.append((f"{role.capitalize()} {name}", provenance.described(model)))
-    rows.append(("Corpus", provenance.corpus_described(manifest.get("corpus", wording.NO_NUMBER))))
+def _facts(
+    data: ReportData, behaviours: BehaviourSection | None, *, n_units: int | None
+) -> tuple[tuple[str, str], ...]:
+    rows = [
+        (role[:1].upper() + role[1:], provenance.described(model))
+        for role, model in provenance.models(data.manifest)
+    ]
+    if "corpus" in data.manifest:
+        rows.append(("Corpus", provenance.corpus_described(data.manifest["corpus"])))
+    if n_units is not None:
+        rows.append(("Units", wording.counted(n_units, "unit")))
+    if behaviours:
+        rows.append(("Behaviours", behaviours.counted))
     return tuple(rows)
 
 
@@ -484,17 +480,6 @@ def _score_cell(score: Score | None) -> ScoreCell:
     return ScoreCell(excess, parts if excess.is_defined else "")
 
 
-def _failure_counts(failures: Sequence[Failure]) -> tuple[tuple[str, str, str], ...]:
-    counts = Counter((failure.stage, failure.kind) for failure in failures)
-    return tuple((stage, kind, wording.count(n)) for (stage, kind), n in sorted(counts.items()))
-
-
-def _listed_note(n_failures: int) -> str:
-    if n_failures <= FAILURES_LISTED:
-        return ""
-    return f"The first {FAILURES_LISTED} of {wording.count(n_failures)} are listed."
-
-
 def _undefined(scores: Sequence[Score]) -> tuple[tuple[str, str, str, str], ...]:
     counts = Counter(
         (Pairing(s.explainer, s.simulator).label, s.metric, s.reason or "null is not defined")
@@ -522,36 +507,4 @@ def _answers(pairing: Pairing, scores: Sequence[Score]) -> Answers:
         mass_mean=wording.percent(math.fsum(masses) / len(masses)) if masses else "reads no labels",
         mass_lowest=wording.percent(min(masses)) if masses else wording.NO_NUMBER,
         undefined=f"{n_undefined} of {len(group)}",
-    )
-
-
-def _spent(
-    explanations: Sequence[Explanation], simulated: Mapping[Pairing, tuple[int, Cost]]
-) -> tuple[Spent, ...]:
-    by_explainer: dict[str, list[Explanation]] = {}
-    for explanation in explanations:
-        by_explainer.setdefault(explanation.explainer, []).append(explanation)
-    written = [
-        _spent_row(
-            f"explain: {explainer}",
-            ", ".join(dict.fromkeys(e.model for e in group if e.model)) or "no model",
-            len(group),
-            sum((e.cost for e in group), start=Cost()),
-        )
-        for explainer, group in by_explainer.items()
-    ]
-    return (
-        *written,
-        *(_spent_row(f"simulate: {pairing.label}", "", n, cost) for pairing, (n, cost) in simulated.items()),
-    )
-
-
-def _spent_row(part: str, model: str, n: int, cost: Cost) -> Spent:
-    return Spent(
-        part=part,
-        model=model,
-        n=wording.count(n),
-        prompt=wording.count(cost.prompt_tokens),
-        computed=wording.count(cost.computed_tokens),
-        generated=wording.count(cost.generated_tokens),
     )

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from scrutable.evaluators.report import charts, colour, provenance
+from scrutable.evaluators.report import behaviour, charts, colour, provenance
 from scrutable.evaluators.report.data import (
     ReportData,
     read_calibrations,
@@ -25,12 +25,13 @@ from scrutable.evaluators.report.data import (
     read_simulations,
     read_units,
 )
+from scrutable.evaluators.report.findings import Study, read_study
 from scrutable.evaluators.report.index import index_page
 from scrutable.evaluators.report.unit import Frame, Material, unit_page
 from scrutable.pipeline.errors import RunFolderError
 from scrutable.pipeline.records import Unit
 
-_FILE_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_FILE_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class _OfUnit(Protocol):
@@ -42,25 +43,30 @@ Record = TypeVar("Record", bound=_OfUnit)
 
 
 def write_report(run: ReportData, folder: Path) -> Path:
-    """Writes `folder/index.html` and `folder/units/<unit id>.html`; returns the path of the index.
+    """Writes `folder/index.html`, `folder/units/ID.html` and `folder/behaviours/ID.html`; returns the first.
 
-    Raises RunFolderError for a unit id that is not safe as a file name.
+    Raises RunFolderError for the id of a unit or behaviour that is not safe as a file name.
     """
-    units = read_units(run)
-    for unit in units:
-        if not _FILE_SAFE.fullmatch(unit.id):
-            raise RunFolderError(f"unit id {unit.id!r} cannot be a file name: the report is not written")
+    units, study = read_units(run), read_study(run.behaviours)
+    _check_ids("unit", [unit.id for unit in units])
+    _check_ids("behaviour", [found.behaviour.id for found in study.findings] if study else [])
     environment = _environment()
-    (folder / "units").mkdir(parents=True, exist_ok=True)
-
     template = environment.get_template("unit.jinja")
     for material, frame in _pages(run, units):
         page = template.render(page=unit_page(material, frame))
         _write(folder / "units" / f"{material.unit.id}.html", page)
-
+    template = environment.get_template("behaviour.jinja")
+    for name, behaving in _behaviour_pages(run, study) if study else ():
+        _write(folder / "behaviours" / f"{name}.html", template.render(page=behaving))
     index = folder / "index.html"
-    _write(index, environment.get_template("index.jinja").render(page=index_page(run)))
+    _write(index, environment.get_template("index.jinja").render(page=index_page(run, study)))
     return index
+
+
+def _check_ids(noun: str, ids: Iterable[str]) -> None:
+    for id in ids:
+        if not _FILE_SAFE.fullmatch(id):
+            raise RunFolderError(f"{noun} id {id!r} cannot be a file name: the report is not written")
 
 
 def _environment() -> Environment:
@@ -103,6 +109,16 @@ def _pages(run: ReportData, units: tuple[Unit, ...]) -> Iterator[tuple[Material,
         yield material, Frame(run.title, run.banner, notes, previous=ids[i - 1], next=ids[i + 1])
 
 
+def _behaviour_pages(run: ReportData, study: Study) -> Iterator[tuple[str, behaviour.BehaviourPage]]:
+    """Each behaviour's id and page, in the run's order."""
+    notes = provenance.weight_notes(run.manifest)
+    subject = provenance.behaving_subject(run.manifest)
+    ids = ["", *(found.behaviour.id for found in study.findings), ""]
+    for i, found in enumerate(study.findings, 1):
+        frame = behaviour.Frame(run.title, run.banner, subject, notes, previous=ids[i - 1], next=ids[i + 1])
+        yield found.behaviour.id, behaviour.behaviour_page(found, frame)
+
+
 def _by_unit(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
     found: dict[str, list[Record]] = {}
     for record in records:
@@ -111,5 +127,6 @@ def _by_unit(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
 
 
 def _write(path: Path, page: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     # A token may hold half of a surrogate pair, which UTF-8 cannot: it is spelled out.
     path.write_bytes(page.encode("utf-8", "backslashreplace"))

@@ -35,7 +35,7 @@ def config_yaml(config: Mapping[str, Any]) -> str:
 def weight_notes(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """What the manifest notes about the weights of each model, for example 4-bit quantisation."""
     noted: dict[str, None] = {}
-    for role, model in _models(manifest):
+    for role, model in models(manifest):
         if isinstance(model, Mapping) and model.get("note"):
             noted[f"{role}: {model['note']}"] = None
     return tuple(noted)
@@ -54,6 +54,12 @@ def described(model: Any) -> str:
     return ", ".join(parts)
 
 
+def behaving_subject(manifest: Mapping[str, Any]) -> str:
+    """The model whose behaviours a run explains, on one line; a dash where there is none."""
+    noted = _behaving(manifest, "subject")
+    return described(noted[0][1]) if noted else wording.NO_NUMBER
+
+
 def corpus_described(corpus: Any) -> str:
     """The corpus on one line: name, documents, tokens, and what was dropped."""
     if not isinstance(corpus, Mapping):
@@ -67,13 +73,26 @@ def corpus_described(corpus: Any) -> str:
     return "; ".join(parts)
 
 
-def _models(manifest: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    models: list[tuple[str, Any]] = [("subject", manifest.get("subject"))]
+def models(manifest: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Every model or method of a run: its role and name, and what the manifest says of it."""
+    noted = [manifest["subject"]] if "subject" in manifest else []
+    subjects = noted or [model for _, model in _behaving(manifest, "subject")]
+    found: list[tuple[str, Any]] = [("subject", model) for model in subjects]
     for role in ("explainer", "simulator"):
         named = manifest.get(f"{role}s")
         if isinstance(named, Mapping):
-            models += [(f"{role} {name}", model) for name, model in named.items()]
-    return models
+            found += [(f"{role} {name}", model) for name, model in named.items()]
+        found += [(f"{role} of behaviours {name}", m) for name, m in _behaving(manifest, f"{role}s")]
+    found += [(f"other model {name}", model) for name, model in _behaving(manifest, "peers")]
+    if "behaviour_editor" in manifest:
+        found.append(("editor", manifest["behaviour_editor"]))
+    return found
+
+
+def _behaving(manifest: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
+    """The named models of one section of a study of behaviours."""
+    named = manifest.get(f"behaviour_{section}")
+    return list(named.items()) if isinstance(named, Mapping) else []
 
 
 def _entry(name: str, value: Any) -> Entry:

@@ -14,6 +14,7 @@ from scrutable.evaluators.report import colour, wording
 from scrutable.evaluators.report.data import Pairing, Viewed
 from scrutable.evaluators.report.visible import Run, readable, visible
 from scrutable.evaluators.report.wording import Figure
+from scrutable.evaluators.report.written import Written, english_first, written
 from scrutable.pipeline.records import (
     Calibration,
     Excerpt,
@@ -56,15 +57,7 @@ class ScoreRow:
 class Explained:
     """An explanation with its scores."""
 
-    explainer: str
-    language: str
-    text: str
-    is_prose: bool
-    written_by: str
-    prompt_digest: str
-    prompt: str
-    reply: str
-    cost: str
+    written: Written
     scores: tuple[ScoreRow, ...]
 
 
@@ -177,7 +170,7 @@ def unit_page(material: Material, frame: Frame) -> UnitPage:
         weight_notes=frame.weight_notes,
         previous=frame.previous,
         next=frame.next,
-        explained=tuple(_explained(e, material) for e in _english_first(material.explanations)),
+        explained=tuple(_explained(e, material) for e in english_first(material.explanations)),
         failures=material.failures,
         drawn=tuple(
             Drawn(pairing, _calibration_text(material.calibrations.get(pairing))) for pairing in pairings
@@ -193,10 +186,6 @@ def unit_page(material: Material, frame: Frame) -> UnitPage:
             wording.counted(len(calibrate), "excerpt"),
         ),
     )
-
-
-def _english_first(explanations: Sequence[Explanation]) -> list[Explanation]:
-    return sorted(explanations, key=lambda explanation: explanation.language != "english")
 
 
 def _of_split(material: Material, split: str) -> list[Viewed]:
@@ -224,30 +213,11 @@ def _facts(unit: Unit) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _author(explanation: Explanation) -> str:
-    if not explanation.model:
-        return "written without a model"
-    return f"written by {explanation.model}" + (", cut off at max_tokens" if explanation.is_cut else "")
-
-
 def _explained(explanation: Explanation, material: Material) -> Explained:
-    cost = explanation.cost
     order = list(METRICS)
     scores = [score for score in material.scores if score.explainer == explanation.author]
     scores.sort(key=lambda s: (s.simulator, order.index(s.metric) if s.metric in METRICS else len(order)))
-    return Explained(
-        explainer=explanation.author,
-        language=explanation.language,
-        text=explanation.text,
-        is_prose=explanation.language == "english",
-        written_by=_author(explanation),
-        prompt_digest=explanation.prompt_digest,
-        prompt=explanation.prompt,
-        reply=explanation.reply,
-        cost=f"{wording.count(cost.prompt_tokens)} prompt tokens ({wording.count(cost.computed_tokens)} "
-        f"computed), {wording.count(cost.generated_tokens)} generated",
-        scores=tuple(_score_row(score) for score in scores),
-    )
+    return Explained(written(explanation), tuple(_score_row(score) for score in scores))
 
 
 def _score_row(score: Score) -> ScoreRow:

@@ -37,6 +37,11 @@ def readable(token: str) -> str:
     return "".join(run.text for run in visible(token))
 
 
+def legible(text: str) -> str:
+    """A text as it is read, spaces and line breaks kept; every other character without a shape is a sign."""
+    return "".join(character if character in " \n" else _shown(character).text for character in text)
+
+
 def _shown(character: str) -> Run:
     if character in _SIGNS:
         return Run(_SIGNS[character], True)

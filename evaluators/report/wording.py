@@ -1,9 +1,11 @@
-"""How numbers are printed: digits, signs, units, and what stands where there is no number."""
+"""How numbers are printed (digits, signs, units, what stands where there is none), and conditions named."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from scrutable.pipeline.behaviours.records import Inputs
 
 MINUS = "−"
 NO_NUMBER = "–"
@@ -89,6 +91,13 @@ def percent(share: float) -> str:
     return f"{hundredths:.{decimals}f} %"
 
 
+def rate(value: float, low: float, high: float, n: int) -> str:
+    """For example "70 % [57, 81] of 53": no digit that an interval of this width could support."""
+    if not math.isfinite(value):
+        return NO_NUMBER
+    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {n}"
+
+
 def count(number: int) -> str:
     """A whole number with thousands separated."""
     return f"{number:,}"
@@ -103,3 +112,51 @@ def clipped(text: str, length: int) -> str:
     """The text on one line, cut to at most `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: max(0, length - 1)].rstrip() + "…"
+
+
+BASELINES = {
+    "examples": "as many tokens of raw examples (inputs and what the subject did) as the explanation has, "
+    "in its place. An explanation that does not beat them has compressed nothing",
+    "shuffled": "explanations that the same explainer wrote of other behaviours, in its place",
+    "task": "the task alone: the simulator sees the input and is told nothing of the subject",
+    "nothing": "the rates of the outcomes on the explain and calibrate splits, whatever the input",
+    "many_examples": "a fixed number of raw examples, whatever the length of the explanation",
+    "own_answer": "what the simulator’s own model does when it is asked as the subject is",
+    "consensus": "what the other models of the run do, on average, when they are asked as the subject is",
+}
+"""What a gain is taken over, the most telling first."""
+
+CONDITIONS = {
+    "nothing": "rates",
+    "task": "task alone",
+    "examples": "equal-token examples",
+    "many_examples": "many examples",
+    "explained": "explanation",
+    "shuffled": "shuffled explanation",
+    "own_answer": "own answer",
+    "consensus": "consensus",
+}
+"""How conditions and baselines are called, in the order of how much they tell."""
+
+READOUTS = {
+    "choice": "forced choice: the label that is likeliest as the answer",
+    "logit_difference": "difference of the log-probabilities of two labels, against a threshold",
+    "next_token": "probability that the answer begins with one of some words, against a threshold",
+    "refusal": "phrases of refusal in the answer",
+    "text": "parsed from a short answer",
+}
+
+INPUTS: dict[Inputs, str] = {
+    "all": "all test inputs",
+    "surprising": "surprising test inputs alone",
+}
+
+
+def bits(value: float, low: float, high: float, *, reason: str = "") -> Figure:
+    """A gain in bits for each input, with its sign and interval."""
+    return figure(value, low, high, reason=reason, signed=True)
+
+
+def share(value: float) -> str:
+    """A probability or share in [0, 1] with two decimals; a dash for NaN."""
+    return f"{value:.2f}" if math.isfinite(value) else NO_NUMBER

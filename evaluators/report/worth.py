@@ -89,13 +89,13 @@ def gate_rows(results: Sequence[GateResult]) -> tuple[GateRow, ...]:
         GateRow(
             simulator=r.simulator,
             explainer=r.explainer or wording.NO_NUMBER,
-            power=_rate(r.power, r.power_low, r.power_high, r.n_planted),
-            size=_rate(r.size, r.size_low, r.size_high, r.n_placebos),
-            auc=_rate(r.auc, r.auc_low, r.auc_high, r.n_pairs) if r.n_pairs else "reads no English",
+            power=wording.rate(r.power, r.power_low, r.power_high, r.n_planted),
+            size=wording.rate(r.size, r.size_low, r.size_high, r.n_placebos),
+            auc=wording.rate(r.auc, r.auc_low, r.auc_high, r.n_pairs) if r.n_pairs else "reads no English",
             first=f"{r.n_first} of {r.n_puzzles}" if r.n_puzzles else wording.NO_NUMBER,
             ceiling=f"{wording.score(r.ceiling)} {wording.interval(r.ceiling_low, r.ceiling_high)}",
             recovery=(
-                _rate(r.recovery, r.recovery_low, r.recovery_high, r.n_planted)
+                wording.rate(r.recovery, r.recovery_low, r.recovery_high, r.n_planted)
                 if r.explainer
                 else wording.NO_NUMBER
             ),
@@ -130,8 +130,8 @@ def attack_rows(found: Sequence[AttackResult]) -> tuple[AttackRow, ...]:
             attack=r.attack,
             simulator=r.simulator,
             explainer=r.explainer or wording.NO_NUMBER,
-            before=_rate(r.before, r.before_low, r.before_high, r.n),
-            after=_rate(r.after, r.after_low, r.after_high, r.n),
+            before=wording.rate(r.before, r.before_low, r.before_high, r.n),
+            after=wording.rate(r.after, r.after_low, r.after_high, r.n),
             beyond_table=f"{100 * r.beyond_table:.0f} %" if r.n else wording.NO_NUMBER,
             n_true=str(r.n_true),
         )
@@ -193,10 +193,3 @@ def _texts(explanations: Sequence[Explanation], scores: Sequence[Score]) -> Mapp
         name: (median(bits for bits, _ in pairs), median(value for _, value in pairs))
         for name, pairs in found.items()
     }
-
-
-def _rate(value: float, low: float, high: float, n: int) -> str:
-    """For example "70 % [57, 81] of 53": no digit that an interval of this width could support."""
-    if not math.isfinite(value):
-        return wording.NO_NUMBER
-    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {n}"

@@ -15,10 +15,11 @@ Knows the shape of a definition and nothing of models. docs/behaviours.md descri
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from scrutable.pipeline.sections import Name, PositiveInt, Section
 
@@ -26,12 +27,39 @@ Threshold = float | Literal["typical"]
 """A number, or what is typical: the median over the explain split."""
 
 REFUSALS = (
-    r"\bI('m| am) sorry\b",
-    r"\bI (can('|no)t|am unable to|am not able to|won't|will not|must decline)\b",
+    r"\bI['’]?( a)?m (so |very )?sorry\b(?! (for your|to hear|that you))",  # sympathy is no refusal
+    r"\bI (can['’]t|cannot|can not|am unable to|am not able to|won['’]t|will not|must decline)\b",
+    r"\bI['’]m (unable|not able) to\b",
+    r"\bI (do not|don['’]t) have (access|the ability|the capability|personal)\b",
     r"\bas an AI\b",
     r"\bI apologi[sz]e\b",
 )
 """Regular expressions, any case, of which one is found in a refusal."""
+
+
+def _named(labels: Any) -> Any:
+    """A list of labels is a mapping of each to itself; what YAML reads as true or false is refused."""
+    if isinstance(labels, list | tuple):
+        labels = {label: label for label in labels}
+    if not isinstance(labels, dict):
+        return labels
+    if any(isinstance(text, bool) for pair in labels.items() for text in pair):
+        raise ValueError("yes, no, on and off stand for true and false in YAML: write them in quotes")
+    return {str(name): str(label) for name, label in labels.items()}
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
+Labels = Annotated[dict[str, str], BeforeValidator(_named)]
+"""Outcome → what the answer begins with; a list stands for labels that are outcomes themselves."""
+Pattern = Annotated[str, AfterValidator(_pattern)]
+"""A regular expression."""
 
 
 class Choice(Section):
@@ -42,13 +70,8 @@ class Choice(Section):
     """
 
     kind: Literal["choice"]
-    labels: dict[str, str]  # outcome → what the answer begins with
+    labels: Labels
     decide: Literal["highest", "typical"] = "highest"
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _named(cls, labels: Any) -> Any:
-        return {str(label): str(label) for label in labels} if isinstance(labels, list | tuple) else labels
 
     @model_validator(mode="after")
     def _check(self) -> Choice:
@@ -65,7 +88,7 @@ class LogitDifference(Section):
     """Whether the log-probability of the first label less that of the second is above a threshold (nats)."""
 
     kind: Literal["logit_difference"]
-    labels: dict[str, str]  # two: outcome → what the answer begins with
+    labels: Labels  # two
     threshold: Threshold = "typical"
 
     @model_validator(mode="after")
@@ -97,7 +120,7 @@ class Refusal(Section):
 
     kind: Literal["refusal"]
     max_tokens: PositiveInt = 24
-    phrases: tuple[str, ...] = REFUSALS  # regular expressions, any case
+    phrases: tuple[Pattern, ...] = REFUSALS  # any case
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -109,7 +132,7 @@ class Text(Section):
 
     kind: Literal["text"]
     max_tokens: PositiveInt = 16
-    parse: dict[str, str] = Field(min_length=1)  # outcome → regular expression, any case
+    parse: dict[str, Pattern] = Field(min_length=1)  # outcome → what is looked for, any case
     otherwise: str = (
         ""  # the outcome of an answer with none of them; empty: it cannot be read, and is counted
     )
@@ -144,27 +167,38 @@ class Numbers(Section):
         return self
 
 
+def _as_texts(rows: Any) -> Any:
+    """Numbers of a row as they are written."""
+    if not isinstance(rows, list | tuple):
+        return rows
+    return [{k: str(v) for k, v in row.items()} if isinstance(row, dict) else row for row in rows]
+
+
+Values = Annotated[tuple[str, ...], Field(min_length=1)] | Numbers
+"""What a slot is filled with, one drawn for each input."""
+
+
 class TemplatedInputs(Section):
     """Inputs made from templates: `{slot}` is filled from `slots`, or from one of the `rows`."""
 
     templates: tuple[str, ...] = Field(min_length=1)
-    slots: dict[str, tuple[str, ...] | Numbers] = {}
-    rows: tuple[dict[str, str], ...] = ()  # slots that belong together
+    slots: dict[str, Values] = {}
+    rows: Annotated[tuple[dict[str, str], ...], BeforeValidator(_as_texts)] = ()  # slots that belong together
     source: str = "template"  # what splits go by: "template", "row", or a slot
     count: PositiveInt = 200  # at most; fewer where fewer are different
 
-    @field_validator("rows", mode="before")
-    @classmethod
-    def _texts(cls, rows: Any) -> Any:
-        if not isinstance(rows, list | tuple):
-            return rows
-        return [{k: str(v) for k, v in row.items()} if isinstance(row, dict) else row for row in rows]
+    @property
+    def slot_names(self) -> frozenset[str]:
+        """The slots of every input."""
+        return frozenset({*self.slots, *(self.rows[0] if self.rows else ())})
 
     @model_validator(mode="after")
     def _check(self) -> TemplatedInputs:
-        known = {*self.slots, *(self.rows[0] if self.rows else ())}
+        known = self.slot_names
         if any(set(row) != set(self.rows[0]) for row in self.rows):
             raise ValueError("rows need the same slots each")
+        if "input" in known:
+            raise ValueError("no slot can be named input: {input} is the whole text")
         wanted = {name for template in self.templates for name in slots_in(template)}
         if wanted - known:
             raise ValueError(
@@ -184,6 +218,18 @@ class FileInputs(Section):
     count: PositiveInt = 1_000  # at most: the first lines
 
 
+def _kind_of_inputs(inputs: Any) -> str:
+    has_file = "file" in inputs if isinstance(inputs, dict) else isinstance(inputs, FileInputs)
+    return "file" if has_file else "templates"
+
+
+Inputs = Annotated[
+    Annotated[TemplatedInputs, Tag("templates")] | Annotated[FileInputs, Tag("file")],
+    Discriminator(_kind_of_inputs),
+]
+"""Inputs with a `file` are read, others are made."""
+
+
 class Definition(Section):
     """A behaviour."""
 
@@ -193,7 +239,7 @@ class Definition(Section):
     style: Literal["chat", "completion"] = "chat"  # chat: one user message, where the model has a template
     reply_start: str = ""  # words put into the model's mouth
     readout: Readout
-    inputs: TemplatedInputs | FileInputs
+    inputs: Inputs
     policy: str = (
         ""  # a stated rule that the subject follows: a known answer, see pipeline/behaviours/policies
     )
@@ -204,13 +250,21 @@ class Definition(Section):
         if "input" not in slots_in(self.prompt):
             raise ValueError("prompt does not show the input: write {input} where it goes")
         if isinstance(self.inputs, TemplatedInputs):
-            inputs = self.inputs
-            known = {"input", *inputs.slots, *(inputs.rows[0] if inputs.rows else ())}
-            labels = self.readout.labels if isinstance(self.readout, Choice | LogitDifference) else {}
-            wanted = {name for text in (self.prompt, *labels.values()) for name in slots_in(text)}
-            if wanted - known:
-                raise ValueError(f"no slot {', '.join(sorted(wanted - known))}")
+            unknown = self.slots_used - self.inputs.slot_names
+            if unknown:
+                raise ValueError(f"no slot {', '.join(sorted(unknown))}")
         return self
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Outcome → what the answer begins with, slots unfilled; empty where no labels are read."""
+        return self.readout.labels if isinstance(self.readout, Choice | LogitDifference) else {}
+
+    @property
+    def slots_used(self) -> frozenset[str]:
+        """The slots that its prompt and labels need of every input."""
+        used = {name for text in (self.prompt, *self.labels.values()) for name in slots_in(text)}
+        return frozenset(used - {"input"})
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -219,8 +273,19 @@ class Definition(Section):
 
 
 def slots_in(template: str) -> list[str]:
-    """The names in braces. Raises ValueError for braces that do not match."""
+    """The names in braces.
+
+    Raises ValueError for braces that do not match, or that hold anything but a name.
+    """
     try:
-        return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        fields = list(string.Formatter().parse(template))
     except ValueError as error:
         raise ValueError(f"template {template!r}: {error} (write {{{{ for a brace)") from None
+    names = []
+    for _, name, form, conversion in fields:
+        if name is None:
+            continue
+        if not name.isidentifier() or form or conversion:  # {a.__class__} would reach into Python
+            raise ValueError(f"template {template!r}: only the name of a slot can stand in braces")
+        names.append(name)
+    return names

@@ -48,9 +48,9 @@ def make_inputs(
     rng = random.Random(f"{seed}/{definition.name}/inputs")
     wanted = min(definition.inputs.count, count or definition.inputs.count)
     if isinstance(definition.inputs, FileInputs):
-        drawn = _read(definition.inputs, folder / definition.inputs.file, wanted, behaviour=definition.name)
+        drawn = _read(definition, definition.inputs, folder / definition.inputs.file, wanted)
     else:
-        drawn = _filled(definition.inputs, wanted, rng)
+        drawn = _filled(definition, definition.inputs, wanted, rng)
     splits = split_sources([one.source for one in drawn], rng, behaviour=definition.name)
     width = len(str(max(len(drawn) - 1, 0)))
     return tuple(
@@ -90,8 +90,8 @@ def split_sources(sources: Sequence[str], rng: random.Random, *, behaviour: str)
     return {source: split for split, (start, stop) in bounds.items() for source in different[start:stop]}
 
 
-def _filled(inputs: TemplatedInputs, wanted: int, rng: random.Random) -> list[Drawn]:
-    """Templates in turn, slots and rows at random."""
+def _filled(definition: Definition, inputs: TemplatedInputs, wanted: int, rng: random.Random) -> list[Drawn]:
+    """Templates in turn, slots and rows at random; what would make two labels alike is drawn again."""
     found: dict[str, Drawn] = {}
     for turn in range(_TRIES * wanted):
         if len(found) == wanted:
@@ -102,8 +102,15 @@ def _filled(inputs: TemplatedInputs, wanted: int, rng: random.Random) -> list[Dr
         slots |= inputs.rows[row] if inputs.rows else {}
         source = {"template": f"template {number}", "row": f"row {row}", **slots}[inputs.source]
         text = inputs.templates[number].format(**slots)
-        found.setdefault(text, Drawn(source, text, slots))
+        if _are_different(definition, slots, text):
+            found.setdefault(text, Drawn(source, text, slots))
     return list(found.values())
+
+
+def _are_different(definition: Definition, slots: Mapping[str, str], text: str) -> bool:
+    """Whether an input has a label of its own for each outcome."""
+    filled = [label.format(**{**slots, "input": text}) for label in definition.labels.values()]
+    return len(set(filled)) == len(filled)
 
 
 def _drawn(values: tuple[str, ...] | Numbers, rng: random.Random) -> str:
@@ -112,15 +119,18 @@ def _drawn(values: tuple[str, ...] | Numbers, rng: random.Random) -> str:
     return rng.choice(values)
 
 
-def _read(inputs: FileInputs, path: Path, wanted: int, *, behaviour: str) -> list[Drawn]:
+def _read(definition: Definition, inputs: FileInputs, path: Path, wanted: int) -> list[Drawn]:
     found: dict[str, Drawn] = {}
+    behaviour = definition.name
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if len(found) == wanted:
                     break
                 if line.strip():
-                    one = _line(line, inputs, where=f"behaviour {behaviour}: {path}, line {number}")
+                    one = _line(
+                        line, definition, inputs, where=f"behaviour {behaviour}: {path}, line {number}"
+                    )
                     found.setdefault(one.text, one)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"behaviour {behaviour}: cannot read {path}: {error}") from error
@@ -129,7 +139,7 @@ def _read(inputs: FileInputs, path: Path, wanted: int, *, behaviour: str) -> lis
     return list(found.values())
 
 
-def _line(line: str, inputs: FileInputs, *, where: str) -> Drawn:
+def _line(line: str, definition: Definition, inputs: FileInputs, *, where: str) -> Drawn:
     try:
         row: Any = json.loads(line)
     except json.JSONDecodeError as error:
@@ -143,4 +153,9 @@ def _line(line: str, inputs: FileInputs, *, where: str) -> Drawn:
     text = slots.pop(inputs.text_field, "")
     if not text.strip():
         raise ConfigError(f"{where}: its text is empty")
+    unfilled = sorted(definition.slots_used - set(slots))
+    if unfilled:
+        raise ConfigError(f"{where}: no field {', '.join(unfilled)}, which the prompt or a label needs")
+    if not _are_different(definition, slots, text):
+        raise ConfigError(f"{where}: two outcomes have the same label")
     return Drawn(str(row[inputs.source_field]), text, slots)

@@ -36,17 +36,21 @@ def question(definition: Definition, one: Input, *, is_chat: bool) -> Prompt:
     is_plain = definition.style == "chat" and not is_chat
     if is_plain:
         text += f"\n{definition.reply_start or 'Answer:'}"
-    space = " " if is_plain else ""
     readout = definition.readout
     read: Generate | ReadChoice
     if isinstance(readout, Choice | LogitDifference):
-        read = ReadChoice(tuple(space + label.format(**slots) for label in readout.labels.values()))
+        labels = [label.format(**slots) for label in readout.labels.values()]
+        read = ReadChoice(tuple(_spaced(label) if is_plain else label for label in labels))
     elif isinstance(readout, NextToken):
-        read = ReadChoice(tuple(space + word for word in readout.words))
+        read = ReadChoice(tuple(_spaced(word) if is_plain else word for word in readout.words))
     else:
         read = Generate(max_tokens=readout.max_tokens, stop=("\n",))
     reply_start = definition.reply_start if as_chat or definition.style == "completion" else ""
     return Prompt(shared=(), text=text, read=read, is_chat=as_chat, reply_start=reply_start)
+
+
+def _spaced(label: str) -> str:
+    return label if label.startswith(" ") else f" {label}"
 
 
 def read_answer(definition: Definition, answer: Completion) -> Reading | CallFailure:
@@ -68,13 +72,13 @@ def read_answer(definition: Definition, answer: Completion) -> Reading | CallFai
 
 
 def _parsed(readout: Text, answer: str) -> str:
-    """The outcome whose expression is found first."""
+    """The outcome whose expression is found first; of two at the same place the one that is listed first."""
     found = [
         (match.start(), outcome)
         for outcome, pattern in readout.parse.items()
         if (match := re.search(pattern, answer, re.IGNORECASE))
     ]
-    return min(found)[1] if found else readout.otherwise
+    return min(found, key=lambda one: one[0])[1] if found else readout.otherwise
 
 
 def _scored(readout: Choice | LogitDifference | NextToken, answer: Completion) -> Reading | CallFailure:
