@@ -148,24 +148,30 @@ def selftest(
     explainer: Annotated[
         list[str] | None, typer.Option(help="A model, MODEL:PROMPT, or a kind such as program.")
     ] = None,
+    behaviours: Annotated[
+        bool, typer.Option("--behaviours", help="Planted policies, for simulators of behaviours.")
+    ] = False,
     runs: RunsFolder = Path("runs"),
 ) -> None:
-    """Try simulators and explainers on known answers: planted units, puzzles and placebos."""
-    from scrutable.pipeline.shorthand import selftest_config
+    """Try simulators and explainers on known answers: planted units, puzzles and placebos; or policies."""
+    from scrutable.pipeline.shorthand import behaviour_selftest_config, selftest_config
     from scrutable.pipeline.store import RunFolder
 
     path = Path(where)
     if where and path.is_dir():
+        if behaviours:
+            return _policies(RunFolder(path).config(), path)
         return _execute(RunFolder(path).config(), path.parent, until="gate", folder_name=path.name)
     changes = list(overrides or ())
     if "=" in where and not path.exists():
         changes.insert(0, where)
-    config = selftest_config(
-        None if changes[:1] == [where] or not where else path,
-        changes,
-        simulators=simulator or (),
-        explainers=explainer or (),
-    )
+    given = None if changes[:1] == [where] or not where else path
+    if behaviours:
+        known = behaviour_selftest_config(
+            given, changes, simulators=simulator or (), explainers=explainer or ()
+        )
+        return _policies(known, runs / known.name)
+    config = selftest_config(given, changes, simulators=simulator or (), explainers=explainer or ())
     return _execute(config, runs, until="gate")
 
 
@@ -369,6 +375,42 @@ def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str
             say_result(f"report: {page}")
         else:
             say_result(f"tables: {study.folder.level}")
+
+
+def _policies(config: AnyConfig, path: Path) -> None:
+    """Planted policies, for the simulators and explainers of a self-test, or of a study in its folder."""
+    from scrutable.pipeline.behaviours.config import (
+        BehaviourPartsConfig,
+        BehavioursConfig,
+        BehaviourSelftestConfig,
+        PolicyTestConfig,
+    )
+    from scrutable.pipeline.composition.behaviours import try_policies
+    from scrutable.pipeline.composition.models import Models
+    from scrutable.pipeline.config import RunConfig
+
+    parts: BehaviourPartsConfig | None = None
+    if isinstance(config, BehaviourSelftestConfig | BehavioursConfig):
+        parts = config
+    elif isinstance(config, RunConfig):
+        parts = config.behaviours
+    if parts is None:
+        raise ConfigError(f"{config.name} has no simulators of behaviours to try")
+    gate = config.gate if isinstance(config, BehaviourSelftestConfig) else PolicyTestConfig()
+    with _job(config, path, level="level-0") as job:
+        table = try_policies(
+            parts,
+            gate,
+            job.folder,
+            Models(say),
+            seed=config.seed,
+            say=say,
+            watch=job.clock,
+            note=job.note,
+        )
+        say_result(table)
+        if not isinstance(config, BehaviourSelftestConfig):
+            say_result(f"report: {_report(path)}")
 
 
 def _print_gains(study: Study) -> None:

@@ -35,6 +35,7 @@ from scrutable.pipeline.sections import (
     PositiveInt,
     Section,
     Share,
+    kinds_that_need_no_more,
 )
 
 Objective = Literal["levels", "hurdle", "ranking"]
@@ -338,17 +339,8 @@ def of_another(explainer: ExplainerConfig) -> str:
     return explainer.of if isinstance(explainer, Budget | CompiledExplainer) else ""
 
 
-def _kinds_that_need_no_more(union: Any) -> tuple[str, ...]:
-    members = get_args(get_args(union)[0])
-    return tuple(
-        member.model_fields["kind"].default
-        for member in members
-        if not any(field.is_required() for field in member.model_fields.values())
-    )
-
-
-EXPLAINER_KINDS = _kinds_that_need_no_more(ExplainerConfig)
-SIMULATOR_KINDS = _kinds_that_need_no_more(SimulatorConfig)
+EXPLAINER_KINDS = kinds_that_need_no_more(ExplainerConfig)
+SIMULATOR_KINDS = kinds_that_need_no_more(SimulatorConfig)
 """Kinds that a command line may name without more."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,3 +49,13 @@ class NamedJob(Section):
         """SHA-256 of the resolved config, 16 hex digits."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def kinds_that_need_no_more(union: Any) -> tuple[str, ...]:
+    """Of a discriminated union of sections, the kinds without a key that has to be given."""
+    members = get_args(get_args(union)[0])
+    return tuple(
+        member.model_fields["kind"].default
+        for member in members
+        if not any(field.is_required() for field in member.model_fields.values())
+    )

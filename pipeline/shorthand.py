@@ -7,6 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from scrutable.pipeline.behaviours.config import (
+    ACCOUNT_KINDS,
+    PREDICTOR_KINDS,
+    BehaviourSelftestConfig,
+)
 from scrutable.pipeline.config import (
     EXPLAINER_KINDS,
     SIMULATOR_KINDS,
@@ -76,6 +81,30 @@ def selftest_config(
     data["explainers"] = _sections(explainers, EXPLAINER_KINDS, otherwise="llm")
     changed = parse_config(data, source="the command line")
     assert isinstance(changed, SelftestConfig)
+    return changed
+
+
+def behaviour_selftest_config(
+    path: Path | None, overrides: Sequence[str], *, simulators: Sequence[str], explainers: Sequence[str]
+) -> BehaviourSelftestConfig:
+    """A self-test of behaviours as a config says, or as configs/behaviour_selftest.yaml does.
+
+    What is named replaces its parts. Raises ConfigError for a config of another kind of job.
+    """
+    with resources.as_file(resources.files("scrutable.configs") / "behaviour_selftest.yaml") as default:
+        config = load_config(path or default, overrides)
+    if not isinstance(config, BehaviourSelftestConfig):
+        raise ConfigError(
+            f"{path}: its job is {config.job!r}; this needs job: behaviour_selftest, or a run folder"
+        )
+    if not simulators and not explainers:
+        return config
+    data = config.model_dump(mode="json")
+    if simulators:
+        data["simulators"] = _sections(simulators, PREDICTOR_KINDS, otherwise="prompted")
+    data["explainers"] = _sections(explainers, ACCOUNT_KINDS, otherwise="llm")
+    changed = parse_config(data, source="the command line")
+    assert isinstance(changed, BehaviourSelftestConfig)
     return changed
 
 

@@ -55,7 +55,7 @@ def evidence_of(material: Material) -> Evidence:
         outcomes=material.behaviour.outcomes,
         inputs=material.inputs,
         observations=_by_model(material.observations),
-        predictions=_by_key(material.predictions),
+        predictions=by_key(material.predictions),
     )
 
 
@@ -66,7 +66,8 @@ def _by_model(observations: Iterable[Observation]) -> dict[str, dict[str, Observ
     return found
 
 
-def _by_key(predictions: Iterable[Prediction]) -> dict[Key, dict[str, Prediction]]:
+def by_key(predictions: Iterable[Prediction]) -> dict[Key, dict[str, Prediction]]:
+    """Sets of predictions: simulator, condition, explanation and draw → input → prediction."""
     found: dict[Key, dict[str, Prediction]] = {}
     for one in predictions:
         key = Key(one.simulator, one.condition, one.explanation, one.draw)

@@ -7,7 +7,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from scrutable.pipeline.records import Language
-from scrutable.pipeline.sections import AskingConfig, ModelConfig, Name, NamedJob, PositiveInt, Section
+from scrutable.pipeline.sections import (
+    AskingConfig,
+    ModelConfig,
+    Name,
+    NamedJob,
+    PositiveInt,
+    Section,
+    kinds_that_need_no_more,
+)
 
 
 class LlmAccount(AskingConfig):
@@ -126,6 +134,11 @@ PredictorConfig = Annotated[
 ]
 
 
+ACCOUNT_KINDS = kinds_that_need_no_more(AccountConfig)
+PREDICTOR_KINDS = kinds_that_need_no_more(PredictorConfig)
+"""Kinds that a command line may name without more."""
+
+
 class EditorConfig(AskingConfig):
     """A model that edits test inputs inside and outside the scope of an explanation."""
 
@@ -145,15 +158,21 @@ class BehaviourScoring(Section):
     draws: PositiveInt = 2_000  # bootstrap draws over sources
 
 
-class BehaviourStudy(Section):
+class BehaviourPartsConfig(Section):
+    """Who explains behaviours, who predicts, and who else is asked."""
+
+    explainers: dict[Name, AccountConfig] = {}
+    simulators: dict[Name, PredictorConfig] = Field(min_length=1)
+    peers: dict[Name, ModelConfig] = {}  # whose consensus is a baseline
+    editor: EditorConfig | None = None
+
+
+class BehaviourStudy(BehaviourPartsConfig):
     """Behaviours of a subject are explained, and the explanations are scored by prediction."""
 
     behaviours: tuple[str, ...] = Field(min_length=1)  # names of the library, or paths of definitions
     inputs: PositiveInt | None = None  # at most so many of each behaviour
     explainers: dict[Name, AccountConfig] = Field(min_length=1)
-    simulators: dict[Name, PredictorConfig] = Field(min_length=1)
-    peers: dict[Name, ModelConfig] = {}  # whose consensus is a baseline
-    editor: EditorConfig | None = None
     scoring: BehaviourScoring = BehaviourScoring()
 
     @model_validator(mode="after")
@@ -179,10 +198,8 @@ class PolicyTestConfig(Section):
     scoring: BehaviourScoring = BehaviourScoring(nulls=2, many_examples=0)
 
 
-class BehaviourSelftestConfig(NamedJob):
+class BehaviourSelftestConfig(NamedJob, BehaviourPartsConfig):
     """Simulators, and explainers if there are any, on planted policies."""
 
     job: Literal["behaviour_selftest"]
-    simulators: dict[Name, PredictorConfig] = Field(min_length=1)
-    explainers: dict[Name, AccountConfig] = {}
     gate: PolicyTestConfig = PolicyTestConfig()

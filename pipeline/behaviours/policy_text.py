@@ -25,7 +25,7 @@ from scrutable.pipeline.behaviours.policies import (
 )
 from scrutable.pipeline.program_english import say_test
 from scrutable.pipeline.program_text import Reader, write_test
-from scrutable.pipeline.programs import Test
+from scrutable.pipeline.programs import Class, Shape, Test, Text
 
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[A-Za-z_][A-Za-z_-]*|[0-9]+|[(),:;-])')
 _CUES = ("mentions", "begins", "finishes", "times", "longer", "before", "sum")
@@ -75,34 +75,61 @@ def read_policy(text: str) -> Policy:
 def say_policy(policy: Policy) -> str:
     """Plain English of a policy: what a true explanation of a planted behaviour says."""
     *rules, last = policy.branches
-    said = [f'The answer is "{r.outcome}" if {say_condition(r.condition)}' for r in rules if r.condition]
-    return (
-        "; ".join([*said, f'otherwise it is "{last.outcome}"' if said else f'It is "{last.outcome}"']) + "."
-    )
+    said = [f'"{rule.outcome}" if {say_condition(rule.condition)}' for rule in rules if rule.condition]
+    return f"The answer is {'; otherwise it is '.join([*said, _quoted(last.outcome)])}."
 
 
 def say_condition(condition: Condition) -> str:
     """Plain English of a condition."""
     match condition:
-        case Mentions(test, 1):
-            return f"the text contains {say_test(test)}"
-        case Mentions(test, times):
-            return f"the text contains {say_test(test)} at least {times} times"
-        case Begins(test):
-            return f"the text begins with {say_test(test)}"
-        case Finishes(test):
-            return f"the text ends with {say_test(test)}"
-        case Longer(words):
-            return f"the text has more than {words} words"
+        case Mentions() | Begins() | Finishes() | Longer():
+            return _clause(condition, is_denied=False)
         case Before(first, second):
-            return f"{say_test(first)} comes before {say_test(second)}"
+            return f"{_thing(first)} comes before {_thing(second)}"
         case Sum(threshold, terms):
             listed = ", ".join(f"{weight:+d} if {say_condition(inner)}" for weight, inner in terms)
             return f"these points add up to {threshold} or more: {listed}"
         case No(inner):
-            return f"it is not true that {_said(inner)}"
+            is_simple = isinstance(inner, Mentions | Begins | Finishes | Longer)
+            return _clause(inner, is_denied=True) if is_simple else f"it is not true that {_said(inner)}"
         case Joined(operator, parts):
             return f" {operator} ".join(_said(part) for part in parts)
+
+
+def _clause(condition: Condition, *, is_denied: bool) -> str:
+    """What the text does, or does not."""
+    verb = {
+        "contain": "does not contain" if is_denied else "contains",
+        "begin": "does not begin" if is_denied else "begins",
+        "end": "does not end" if is_denied else "ends",
+        "have": "does not have" if is_denied else "has",
+    }
+    match condition:
+        case Mentions(test, 1):
+            return f"the text {verb['contain']} {_thing(test)}"
+        case Mentions(test, times):
+            return f"the text {verb['contain']} {_thing(test)} at least {times} times"
+        case Begins(test):
+            return f"the text {verb['begin']} with {_thing(test)}"
+        case Finishes(test):
+            return f"the text {verb['end']} with {_thing(test)}"
+        case Longer(words):
+            return f"the text {verb['have']} more than {words} words"
+        case _:
+            raise AssertionError(condition)
+
+
+def _thing(test: Test) -> str:
+    """What a token is that passes a test, as one would say it of a text."""
+    match test:
+        case Class(name):
+            return f"{'an' if name[0] in 'aeiou' else 'a'} {name} word"
+        case Shape("digit"):
+            return "a number in digits"
+        case Text("word", (mark,)) if not any(c.isalnum() for c in mark):
+            return f'"{mark}"'
+        case _:
+            return say_test(test)
 
 
 def _bracketed(condition: Condition) -> str:
@@ -113,6 +140,10 @@ def _bracketed(condition: Condition) -> str:
 def _said(condition: Condition) -> str:
     text = say_condition(condition)
     return f"({text})" if isinstance(condition, Joined | Sum) else text
+
+
+def _quoted(outcome: str) -> str:
+    return f'"{outcome}"'
 
 
 def _name(outcome: str) -> str:

@@ -8,11 +8,15 @@ from typing import Any
 from scrutable.evaluators.behaviours.editing import PromptedEditor
 from scrutable.evaluators.behaviours.gains import summarise_gains
 from scrutable.evaluators.behaviours.judging import judge_behaviour
+from scrutable.evaluators.behaviours.policy_gate import TESTED, PolicyTrial
+from scrutable.evaluators.behaviours.policy_verdict import policy_results, policy_table
 from scrutable.evaluators.behaviours.predictors import PREDICTORS
 from scrutable.pipeline.behaviours.config import (
     AccountConfig,
+    BehaviourPartsConfig,
     BehaviourStudy,
     GivenAccount,
+    PolicyTestConfig,
     PredictorConfig,
 )
 from scrutable.pipeline.behaviours.counting import StagePrompts, count_prompts
@@ -26,13 +30,14 @@ from scrutable.pipeline.behaviours.protocols import (
     BehaviourSimulator,
     Editor,
 )
+from scrutable.pipeline.behaviours.records import PolicyCase, PolicyResult
 from scrutable.pipeline.behaviours.study import BehaviourEvaluation, Study
 from scrutable.pipeline.behaviours.tables import LEVEL
 from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Watch
-from scrutable.pipeline.records import Language
+from scrutable.pipeline.records import Explanation, Failure, Language
 from scrutable.pipeline.sections import AskingConfig, ModelConfig
 from scrutable.pipeline.store import RunFolder
 from scrutable.pipeline.subjects.behaving import BehavingModel
@@ -46,7 +51,7 @@ class BehaviourComposition:
 
     def __init__(
         self,
-        study: BehaviourStudy,
+        study: BehaviourPartsConfig,
         subject: ModelConfig | None,
         models: Models,
         *,
@@ -187,3 +192,43 @@ def study_of(
         note=note,
     )
     return study, parts
+
+
+def try_policies(
+    config: BehaviourPartsConfig,
+    gate: PolicyTestConfig,
+    folder: RunFolder,
+    models: Models,
+    *,
+    seed: int,
+    say: Callable[[str], None],
+    watch: Watch,
+    note: Callable[[str, Any], None],
+) -> str:
+    """Puts planted policies to the simulators and explainers of a config; returns the table as text.
+
+    What a simulator did is kept once it has done all, so that running again goes on with the next.
+    """
+    parts = BehaviourComposition(config, None, models, seed=seed, note=note)
+    parts.check()
+    level = RunFolder(folder.path, level=LEVEL)
+    trial = PolicyTrial(gate, parts.subject, seed)
+    tested = [name for name, one in config.simulators.items() if PREDICTORS[one.kind].language in TESTED]
+    for name in config.simulators:
+        if name not in tested:
+            say(f"simulator {name} reads what has no known answers, and is not tested")
+    todo = [name for name in tested if not level.part("policy_cases", name).exists()]
+    written: list[tuple[str, dict[str, Explanation | Failure]]] = []
+    reads = {PREDICTORS[config.simulators[name].kind].language for name in tested}
+    for name, one in config.explainers.items() if todo else ():
+        if _language_of(one) in reads and not isinstance(one, GivenAccount):
+            with watch(f"explain policies: {name}"):
+                written.append((name, trial.explain(parts.explainer(name))))
+    for name in todo:
+        with watch(f"policies: {name}") as progress:
+            cases = trial.cases(parts.simulator(name), written, progress)
+        level.write_records(level.part("policy_cases", name), PolicyCase, cases)
+    paths = [level.part("policy_cases", name) for name in tested]
+    results = policy_results(level.read_records(PolicyCase, *paths), seed=seed)
+    level.write_records(level.level / "policies.parquet", PolicyResult, results)
+    return policy_table(results)

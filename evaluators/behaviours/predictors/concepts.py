@@ -34,7 +34,7 @@ class ConceptsPredictor:
         return self._services.count_tokens(self._config, texts)
 
     def predict(self, jobs: Sequence[PredictionJob]) -> list[Prediction | Failure]:
-        """One prediction for each input of each job; what cannot be read or labelled is a Failure for each."""
+        """One prediction for each input of each job; what cannot be labelled is a Failure."""
         return [answer for job in jobs for answer in self._of(job)]
 
     def _of(self, job: PredictionJob) -> list[Prediction | Failure]:

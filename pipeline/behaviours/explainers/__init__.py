@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scrutable.pipeline.behaviours.explainers.attribution import AttributionAccount
 from scrutable.pipeline.behaviours.explainers.concepts import ConceptsAccount
 from scrutable.pipeline.behaviours.explainers.given import GivenAccount
 from scrutable.pipeline.behaviours.explainers.llm import LlmAccount
@@ -18,6 +19,7 @@ ACCOUNTS: dict[str, Any] = {
     "rules": RulesAccount,
     "words": WordsAccount,
     "concepts": ConceptsAccount,
+    "attribution": AttributionAccount,
 }
 """`kind` in the config to a class: (name, config, services) makes a `BehaviourExplainer`;
 `language` is what it writes."""
