@@ -1,4 +1,4 @@
-"""How often the reference subjects show each behaviour of the library, and whether there is something to explain.
+"""How often the reference subjects show each behaviour, and whether there is something to explain.
 
     python bench/behaviour_rates.py [--model NAME ...] [--behaviour NAME ...] [--inputs 240] [--show 3]
 
@@ -17,7 +17,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from scrutable.pipeline.behaviours.definition import Definition
 from scrutable.pipeline.behaviours.inputs import make_inputs
 from scrutable.pipeline.behaviours.library import Defined, library_names, load_behaviours
-from scrutable.pipeline.behaviours.policies import outcome_of
-from scrutable.pipeline.behaviours.policy_text import read_policy
-from scrutable.pipeline.behaviours.readouts import certain, decide, question, read_answer
-from scrutable.pipeline.behaviours.records import Input, Observation, Reading
+from scrutable.pipeline.behaviours.protocols import BehavingSubject, BehaviourServices
+from scrutable.pipeline.behaviours.readouts import decide
+from scrutable.pipeline.behaviours.records import Input, Observation
 from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.records import CallFailure
 from scrutable.pipeline.sections import ModelConfig
+from scrutable.pipeline.subjects.behaving import BehavingModel
+from scrutable.pipeline.subjects.following import FollowingSubject
 
 MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b")
 PLANTED = "(policy)"  # stands for the model of a planted behaviour
@@ -41,7 +42,6 @@ _FEWEST = 3  # inputs with a word, before it is a feature
 _SEED = 0
 _WORD = re.compile(r"[A-Za-z']+|\d+")
 
-Answers = Callable[[Definition, Sequence[Input]], list[Reading | None]]
 Floats = NDArray[np.float64]
 
 
@@ -74,20 +74,20 @@ def main() -> None:
     say(_line(*_HEADS))
     for one in defined:
         if one.definition.policy:
-            report(one, PLANTED, following, arguments)
+            report(one, PLANTED, FollowingSubject(one.definition), arguments)
     for model in arguments.model:
-        answers = asking(model)
+        subject = asked_model(model)
         for one in defined:
             if not one.definition.policy:
-                report(one, model, answers, arguments)
+                report(one, model, subject, arguments)
 
 
-def report(defined: Defined, model: str, answers: Answers, arguments: argparse.Namespace) -> None:
+def report(defined: Defined, model: str, subject: BehavingSubject, arguments: argparse.Namespace) -> None:
     """Prints the line of one behaviour and model, and some of its answers."""
     definition = defined.definition
     start = time.perf_counter()
     inputs = make_inputs(definition, folder=defined.folder, count=arguments.inputs, seed=_SEED)
-    seen = decide(definition, inputs, answers(definition, inputs), model=model)
+    seen = observed(definition, inputs, subject)
     rates = measured(definition, model, inputs, seen)._replace(seconds=time.perf_counter() - start)
     say(_written(rates))
     for one, observation in list(zip(inputs, seen, strict=True))[: arguments.show]:
@@ -95,26 +95,26 @@ def report(defined: Defined, model: str, answers: Answers, arguments: argparse.N
         say(f"    {one.split:9} {one.text!r} -> {what}")
 
 
-def asking(model: str) -> Answers:
-    """What a model answers; one that is loaded when it is first asked."""
-    models, config = Models(lambda _: None), ModelConfig(model=model)
+def asked_model(name: str) -> BehavingModel:
+    """A model as subject, which is loaded when it is first asked."""
+    models = Models(lambda _: None)
+    services = BehaviourServices(
+        locate=models.locate,
+        ask=models.ask,
+        is_chat=models.is_chat,
+        count_tokens=models.count_tokens,
+        seed=_SEED,
+    )
+    return BehavingModel(name, ModelConfig(model=name), services)
 
-    def answers(definition: Definition, inputs: Sequence[Input]) -> list[Reading | None]:
-        is_chat = models.is_chat(config)
-        prompts = [question(definition, one, is_chat=is_chat) for one in inputs]
-        found = models.ask(config)(prompts)
-        read = [a if isinstance(a, CallFailure) else read_answer(definition, a) for a in found]
-        return [None if isinstance(one, CallFailure) else one for one in read]
 
-    return answers
-
-
-def following(definition: Definition, inputs: Sequence[Input]) -> list[Reading | None]:
-    """What the rule of a planted behaviour answers."""
-    policy = read_policy(definition.policy)
-    names = definition.outcomes
-    chosen = [certain(names, outcome_of(policy, one.text)) for one in inputs]
-    return [Reading(tuple(np.log(p).tolist()), math.log(p[0] / p[1]), 1.0, "", "") for p in chosen]
+def observed(
+    definition: Definition, inputs: Sequence[Input], subject: BehavingSubject
+) -> list[Observation | None]:
+    """(N,) what a subject did; None where no outcome could be read."""
+    answers = subject.read(definition, inputs)
+    readings = [None if isinstance(one, CallFailure) else one for one in answers]
+    return decide(definition, inputs, readings, model=subject.name)
 
 
 def measured(

@@ -20,7 +20,9 @@ from scrutable.pipeline.records import SPLITS
 THINGS = ["lamp", "river", "coat", "horse", "table", "garden", "bottle", "window"]
 
 
-def behaviour(name: str = "toy", *, labels: Any = ("good", "bad"), prompt: str = "{input}", **inputs: Any) -> Definition:
+def behaviour(
+    name: str = "toy", *, labels: Any = ("good", "bad"), prompt: str = "{input}", **inputs: Any
+) -> Definition:
     made = {
         "templates": ["The {thing} costs {price}.", "{price} for the {thing}"],
         "slots": {"thing": THINGS, "price": {"least": 1, "most": 99}},
@@ -37,7 +39,9 @@ def behaviour(name: str = "toy", *, labels: Any = ("good", "bad"), prompt: str =
     return Definition.model_validate(data)
 
 
-def made(definition: Definition, *, seed: int = 0, folder: Path = Path(), count: int | None = None) -> tuple[Input, ...]:
+def made(
+    definition: Definition, *, seed: int = 0, folder: Path = Path(), count: int | None = None
+) -> tuple[Input, ...]:
     return make_inputs(definition, folder=folder, seed=seed, count=count)
 
 
@@ -113,13 +117,16 @@ def test_an_input_is_its_template_with_its_slots_filled() -> None:
     for one in made(behaviour()):
         thing, price = one.slots["thing"], one.slots["price"]
         assert one.text in (f"The {thing} costs {price}.", f"{price} for the {thing}")
-        assert one.source == thing and 1 <= int(price) <= 99
+        assert one.source == thing
+        assert 1 <= int(price) <= 99
 
 
 def test_rows_keep_together_what_belongs_together() -> None:
     pairs = {f"city {n}": f"land {n}" for n in range(8)}
     listed = [{"city": city, "land": land} for city, land in pairs.items()]
-    definition = behaviour(templates=["{city} is in {land}.", "In {land} lies {city}."], rows=listed, source="row")
+    definition = behaviour(
+        templates=["{city} is in {land}.", "In {land} lies {city}."], rows=listed, source="row"
+    )
     inputs = made(definition)
     assert all(pairs[one.slots["city"]] == one.slots["land"] for one in inputs)
     assert len({one.source for one in inputs}) == 8
@@ -180,8 +187,12 @@ def test_a_bad_line_is_named_with_file_and_number(line: Any, what: str, tmp_path
     assert what in found
 
 
-@pytest.mark.parametrize("changes", [{"prompt": "{input} {where}"}, {"labels": {"one": "{where}", "two": "b"}}])
-def test_a_line_without_what_the_prompt_or_a_label_needs_is_named(changes: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"prompt": "{input} {where}"}, {"labels": {"one": "{where}", "two": "b"}}]
+)
+def test_a_line_without_what_the_prompt_or_a_label_needs_is_named(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
     written(tmp_path, [*rows(6, where="here"), *rows(1)])
     found = problem(behaviour(file="texts.jsonl", **changes), tmp_path)
     assert "line 7: no field where" in found

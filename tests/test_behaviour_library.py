@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def inputs_of(name: str) -> tuple[Input, ...]:
 
 def test_the_library_holds_what_it_promises() -> None:
     assert set(NAMES) >= KINDS
-    assert len(NAMES) >= 14 and len(PLANTED) >= 2
+    assert len(NAMES) >= 14
+    assert len(PLANTED) >= 2
     readouts = {definition_of(name).readout.kind for name in NAMES}
     assert readouts == {"choice", "logit_difference", "next_token", "refusal", "text"}
 
@@ -78,7 +80,8 @@ def test_inputs_are_short_and_all_slots_are_filled(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_simulator_is_told_names_no_slot_and_is_one_paragraph(name: str) -> None:
     about = definition_of(name).about
-    assert about.endswith("?") and "\n" not in about and "{" not in about
+    assert about.endswith("?")
+    assert not set("\n{}") & set(about)
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -103,3 +106,17 @@ def test_a_planted_rule_decides_differently_within_a_source(name: str) -> None:
 
 def test_only_planted_behaviours_state_a_rule() -> None:
     assert [name for name in NAMES if definition_of(name).policy] == PLANTED
+
+
+def test_the_example_of_the_manual_works() -> None:
+    manual = (FOLDER.parent.parent / "docs" / "behaviours.md").read_text(encoding="utf-8")
+    [example] = [block for block in re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL) if "about:" in block]
+    definition = read_definition(example, source="docs/behaviours.md")
+    inputs = make_inputs(definition, folder=FOLDER, seed=0)
+    assert len(inputs) == 90
+    assert {one.split for one in inputs} == set(SPLITS)
+
+
+def test_the_manual_speaks_of_every_behaviour() -> None:
+    manual = (FOLDER.parent.parent / "docs" / "behaviours.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"`{name}`" not in manual] == []

@@ -73,12 +73,13 @@ def test_a_text_with_one_outcome_is_refused() -> None:
 
 
 def test_yes_without_quotes_is_not_silently_called_true() -> None:
-    text = (
-        "name: toy\nabout: Is it?\nreadout: {kind: choice, labels: [yes, no]}\ninputs: {templates: ['It is.']}"
-    )
+    text = "name: toy\nabout: Is it?\nreadout: {kind: choice, labels: [yes, no]}\ninputs: {templates: [It]}"
     with pytest.raises(ConfigError, match="write them in quotes"):
         read_definition(text, source="toy.yaml")
-    assert read_definition(text.replace("[yes, no]", "['yes', 'no']"), source="toy.yaml").outcomes == ("yes", "no")
+    assert read_definition(text.replace("[yes, no]", "['yes', 'no']"), source="toy.yaml").outcomes == (
+        "yes",
+        "no",
+    )
 
 
 def test_numbers_are_labels_as_they_are_written() -> None:
@@ -143,7 +144,8 @@ def test_a_source_that_inputs_do_not_have_is_refused(source: str) -> None:
 @pytest.mark.parametrize("template", ["The {thing", "The thing} was", "The {{thing} was"])
 def test_braces_that_do_not_match_are_shown(template: str) -> None:
     problem = refused(inputs=with_inputs(templates=[template]))
-    assert template in problem and "for a brace" in problem
+    assert template in problem
+    assert "for a brace" in problem
 
 
 def test_a_brace_is_written_twice() -> None:
@@ -190,7 +192,8 @@ def test_an_unknown_key_is_refused(key: str) -> None:
 
 def test_what_is_wrong_with_templates_is_not_blamed_on_files() -> None:
     problem = refused(inputs=with_inputs(templates=["{nothing}"]))
-    assert "no slot nothing" in problem and "file" not in problem
+    assert "no slot nothing" in problem
+    assert "file" not in problem
 
 
 def test_inputs_with_a_file_are_read() -> None:

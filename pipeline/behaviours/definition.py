@@ -249,10 +249,9 @@ class Definition(Section):
     def _check(self) -> Definition:
         if "input" not in slots_in(self.prompt):
             raise ValueError("prompt does not show the input: write {input} where it goes")
-        if isinstance(self.inputs, TemplatedInputs):
-            unknown = self.slots_used - self.inputs.slot_names
-            if unknown:
-                raise ValueError(f"no slot {', '.join(sorted(unknown))}")
+        used = self.slots_used  # raises for braces that hold no name, whatever the inputs
+        if isinstance(self.inputs, TemplatedInputs) and used - self.inputs.slot_names:
+            raise ValueError(f"no slot {', '.join(sorted(used - self.inputs.slot_names))}")
         return self
 
     @property

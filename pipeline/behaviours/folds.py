@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -33,7 +34,9 @@ def chosen_size(
     sizes: Sequence[int],
     predict: Callable[[int, NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.intp]],
 ) -> int:
-    """The size with the fewest errors on held-out sources; of those within one error the smallest.
+    """The size with the fewest errors on held-out sources; of those within a standard error the smallest.
+
+    The rule of one standard error (Breiman et al. 1984, section 3.4.3).
 
     Args:
         pairs: (N,) what may be seen.
@@ -48,5 +51,5 @@ def chosen_size(
             wrong += int((predict(size, ~held_out, held_out) != outcomes[held_out]).sum())
         errors.append(wrong)
     best = min(errors)
-    slack = max(1, round(0.02 * len(pairs)))
+    slack = math.sqrt(best * (1 - best / max(len(pairs), 1)))
     return next(size for size, wrong in zip(sizes, errors, strict=True) if wrong <= best + slack)

@@ -19,7 +19,7 @@ from scrutable.pipeline.records import Explanation, Failure, Language
 Bools = NDArray[np.bool_]
 
 _FEWEST = 3  # inputs that a rule covers
-_BEAM = 8  # cues that a second one is tried with
+_BEAM = 24  # cues that a second one is tried with
 _WORTH = 2  # inputs that a rule must set right
 
 
@@ -48,13 +48,18 @@ class RulesAccount:
         outcomes = job.definition.outcomes
         cues = readable_cues(job.pairs, outcomes)
 
+        known: dict[bytes, list[_Rule]] = {}
+
         def predict(n: int, fit: Bools, new: Bools) -> NDArray[np.intp]:
-            rules, last = _found(cues, fit, n, n_outcomes=len(outcomes))
-            return _predicted(rules, last, cues.holds[:, new])
+            if fit.tobytes() not in known:  # a list of n rules is the beginning of a longer one
+                known[fit.tobytes()] = _found(cues, fit, self._config.rules, n_outcomes=len(outcomes))
+            rules = known[fit.tobytes()][:n]
+            return _predicted(rules, _otherwise(rules, cues, fit), cues.holds[:, new])
 
         n = chosen_size(job.pairs, cues.outcomes, range(self._config.rules + 1), predict)
         everything = np.ones(len(job.pairs), dtype=bool)
-        rules, last = _found(cues, everything, n, n_outcomes=len(outcomes))
+        rules = _found(cues, everything, n, n_outcomes=len(outcomes))
+        last = _otherwise(rules, cues, everything)
         branches = [Branch(outcomes[rule.outcome], _condition(rule, cues)) for rule in rules]
         return Explanation(
             unit=job.definition.name,
@@ -65,8 +70,8 @@ class RulesAccount:
         )
 
 
-def _found(cues: Cues, mask: Bools, n: int, *, n_outcomes: int) -> tuple[list[_Rule], int]:
-    """At most `n` rules, and the outcome of what none of them covers."""
+def _found(cues: Cues, mask: Bools, n: int, *, n_outcomes: int) -> list[_Rule]:
+    """At most `n` rules for the inputs of a mask (N,)."""
     one_hot = np.eye(n_outcomes)[cues.outcomes] * mask[:, None]  # (N, K)
     literals = np.concatenate([cues.holds, ~cues.holds]).astype(np.float64)  # (2A, N)
     rules: list[_Rule] = []
@@ -75,14 +80,23 @@ def _found(cues: Cues, mask: Bools, n: int, *, n_outcomes: int) -> tuple[list[_R
         if best is None:
             break
         rules.append(best)
-        covered = np.ones(len(mask), dtype=bool)
-        for literal in best.literals:
-            covered &= cues.holds[literal] if literal >= 0 else ~cues.holds[~literal]
-        one_hot = one_hot * ~covered[:, None]
-    counts = one_hot.sum(axis=0)
-    if not counts.any():
-        counts = (np.eye(n_outcomes)[cues.outcomes] * mask[:, None]).sum(axis=0)
-    return rules, int(counts.argmax())
+        one_hot = one_hot * ~_covered(best, cues.holds)[:, None]
+    return rules
+
+
+def _otherwise(rules: Sequence[_Rule], cues: Cues, mask: Bools) -> int:
+    """The commonest outcome of the inputs that no rule covers, or of all if there are none."""
+    left = mask.copy()
+    for rule in rules:
+        left &= ~_covered(rule, cues.holds)
+    return int(np.bincount(cues.outcomes[left if left.any() else mask]).argmax())
+
+
+def _covered(rule: _Rule, holds: Bools) -> Bools:
+    covered = np.ones(holds.shape[1], dtype=bool)
+    for literal in rule.literals:
+        covered &= holds[literal] if literal >= 0 else ~holds[~literal]
+    return covered
 
 
 def _best(literals: NDArray[np.float64], one_hot: NDArray[np.float64], n_cues: int) -> _Rule | None:
@@ -103,9 +117,10 @@ def _best(literals: NDArray[np.float64], one_hot: NDArray[np.float64], n_cues: i
         a, outcome = divmod(flat, one_hot.shape[1])
         if single[a, outcome] > value:
             best, value = _Rule((_literal(a, n_cues),), outcome), float(single[a, outcome])
-    # Cues that hold of all inputs of an outcome, and of others too, are where a second one helps.
-    share = literals @ one_hot
-    starts = np.argsort(-(share.max(axis=1) - 0.5 * share.sum(axis=1)), kind="stable")[:_BEAM].tolist()
+    # A cue that holds of most inputs of an outcome, and of some others, is where a second one helps.
+    counts = literals @ one_hot
+    promise = np.delete(counts, usual, axis=1).max(axis=1) - 0.5 * counts[:, usual]
+    starts = np.argsort(-promise, kind="stable")[:_BEAM].tolist()
     for a in starts:
         pair = worth(literals * literals[a])
         b, outcome = divmod(int(pair.argmax()), one_hot.shape[1])
@@ -121,10 +136,7 @@ def _literal(row: int, n_cues: int) -> int:
 def _predicted(rules: Sequence[_Rule], last: int, holds: Bools) -> NDArray[np.intp]:
     found = np.full(holds.shape[1], last, dtype=np.intp)
     for rule in reversed(rules):
-        covered = np.ones(holds.shape[1], dtype=bool)
-        for literal in rule.literals:
-            covered &= holds[literal] if literal >= 0 else ~holds[~literal]
-        found[covered] = rule.outcome
+        found[_covered(rule, holds)] = rule.outcome
     return found
 
 
