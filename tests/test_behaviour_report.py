@@ -18,7 +18,9 @@ from scrutable.evaluators.report.accounts import readable_account
 from scrutable.evaluators.report.edits import differing
 from scrutable.evaluators.report.from_run import NO_GATE, NO_POLICIES
 from scrutable.pipeline import load_run
+from scrutable.pipeline.behaviours.concepts import Bottleneck, Concept, write_bottleneck
 from scrutable.pipeline.behaviours.tables import LEVEL
+from scrutable.pipeline.behaviours.word_table import WordTable, write_word_table
 from scrutable.pipeline.errors import RunFolderError
 from scrutable.pipeline.store import RunFolder
 from tests import toy_study as toy
@@ -95,6 +97,7 @@ def test_a_run_of_behaviours_alone_shows_nothing_of_units(folder: Path) -> None:
         "provenance",
     }
     assert "2 behaviours, 1 of them explained" in index.text("")
+    assert "subject: 4-bit weights" in index.text("behaviours")
     assert "Units" not in index.text("")
     assert not (folder / "units").exists()
 
@@ -153,7 +156,11 @@ def test_failures_are_counted_by_kind_and_costs_are_summed(folder: Path) -> None
     assert "1 failure in this run. Stage Kind Count edit malformed 1" in text
     assert f"explain: llm big {HOSTILE} 1 1,200 800 30" in text
     assert "simulate: reader 3 120 90 0" in text
-    assert "no edit" in _read(folder / "behaviours" / "desk.html").text("explanations")
+    own = _read(folder / "behaviours" / "desk.html").text("failures")
+    assert (
+        "1 failure. Stage Kind Count edit malformed 1 Each failure Stage Part Kind Detail edit editor" in own
+    )
+    assert f"desk/llm, no edit {HOSTILE}" in own
 
 
 def test_the_header_has_subject_readout_rates_and_the_stated_rule(folder: Path) -> None:
@@ -229,9 +236,12 @@ def test_an_explainer_that_saw_a_test_input_raises_an_alarm(folder: Path, tmp_pa
 
 def test_planted_policies_are_told_with_the_gate(tmp_path: Path) -> None:
     results = [toy.policy_result(is_passed=False), toy.policy_result(is_passed=True, simulator="better")]
+    results.append(replace(results[1], explainer="llm", is_passed=False, recovery=0.7))  # has no verdict
     gate = _index(tmp_path, policies=results, policy_cases=[toy.policy_case()]).text("gate")
     assert "+0.60 [0.50, 0.70] 61.0 % +0.010 [−0.010, 0.030] 85 % [64, 95] of 19" in gate
     assert "not passed beats examples for too few better" in gate
+    assert "better llm 19 of 20 +0.60 [0.50, 0.70] 61.0 %" in gate
+    assert "85 % [64, 95] of 19 70.0 % A simulator that" in gate  # what comes next is the note
     assert f"The answer is {HOSTILE} +0.60 [0.50, 0.70] 0.99 +0.20 [0.10, 0.30] +0.55 90.0 %" in gate
 
 
@@ -257,10 +267,38 @@ def test_the_index_of_many_behaviours_stays_below_a_megabyte(tmp_path: Path) -> 
     assert "The first 400 of 500" in _read(tmp_path / "index.html").text("behaviour-table")
 
 
-def test_what_is_no_policy_is_shown_as_it_is_and_said_to_be_none() -> None:
-    account = readable_account("yes if; <b>", "policy")
+@pytest.mark.parametrize(
+    ("language", "noun"),
+    [("policy", "policy"), ("words", "word table"), ("concepts", "concept bottleneck")],
+)
+def test_what_cannot_be_read_is_shown_as_it_is_and_said_so(language: str, noun: str) -> None:
+    account = readable_account("yes if; <b>", language)
     assert (account.prose, account.source) == ("", "yes if; <b>")
-    assert "cannot be read as a policy" in account.note
+    assert f"cannot be read as a {noun}" in account.note
+
+
+def test_the_words_of_a_table_that_speak_most_for_each_outcome_are_listed() -> None:
+    table = WordTable(("yes", "no"), (0.5, -0.5), {"please": (0.75, -0.75), "now": (-0.2, 0.2), "a": (0, 0)})
+    account = readable_account(write_word_table(table), "words")
+    assert account.rows == (("yes", "please +1.50"), ("no", "now +0.40"))
+    assert "2 words with a weight" in account.note
+    assert "Without any: yes +0.50, no −0.50." in account.note
+
+
+def test_the_concepts_of_a_bottleneck_come_in_order_of_the_difference_they_make() -> None:
+    concepts = (Concept("weak", ("a", "b")), Concept("strong", tuple("abcdefghij")))
+    bottleneck = Bottleneck(("yes", "no"), "shuffled", concepts, (0.0, 0.0), ((0.1, -0.1), (-1.0, 1.0)))
+    account = readable_account(write_bottleneck(bottleneck), "concepts")
+    assert account.head == ("Concept", "log-odds of yes", "log-odds of no", "Words")
+    assert account.rows[0] == ("strong", "−1.00", "+1.00", "a, b, c, d, e, f, g, h…")
+    assert account.rows[1] == ("weak", "+0.10", "−0.10", "a, b")
+    assert "what the head makes of noise" in account.note
+
+
+@given(st.text(), st.sampled_from(["policy", "words", "concepts", "english", "other"]))
+def test_any_text_is_shown_whatever_language_it_claims(text: str, language: str) -> None:
+    account = readable_account(text, language)
+    assert text in (account.prose, account.source)
 
 
 @given(st.text(), st.text())
@@ -274,7 +312,7 @@ def test_the_pieces_of_an_edit_join_to_both_texts(first: str, second: str) -> No
 STUDY = {
     "behaviours": ["sentiment"],
     "explainers": {"llm": {"kind": "llm", "model": "m"}},
-    "simulators": {"reader": {"kind": "prompted", "model": "m"}, "checker": {"kind": "policy"}},
+    "simulators": {"reader": {"kind": "prompted", "model": "m"}, "table": {"kind": "words"}},
 }
 RUN = {
     "name": "toy",

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_behaviours import OUTCOMES, shown
 from toy_excerpts import excerpt
 
 from scrutable.pipeline import prompting
@@ -27,6 +28,7 @@ from scrutable.pipeline.records import Generate, Passage, Prompt, ReadLabels
 PROMPTS = Path(__file__).parent.parent / "prompts"
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in PROMPTS.glob("[!_]*.jinja"))
+CHOOSING = {"predict_behaviour": (" grant", " deny"), "label_concept": (" yes", " no")}
 SIMULATE = [name for name in NAMES if name.startswith("simulate")]
 
 YEARS = excerpt(
@@ -39,7 +41,7 @@ OTHER = excerpt([" Only", " 12", " of", " 40", " came", "\\", " back"], [0, 3, 0
 
 def prompt_of(name: str, passage: Passage = YEARS.passage) -> Prompt:
     made = template(name)
-    shown = (YEARS, OTHER)
+    both = (YEARS, OTHER)
     records: dict[str, Any] = {
         "explanation": "numbers, for example of years",
         "passage": passage,
@@ -47,10 +49,20 @@ def prompt_of(name: str, passage: Passage = YEARS.passage) -> Prompt:
         "texts": [e.passage.text.strip() for e in (YEARS, OTHER, YEARS)],
         "pieces": highlighted(YEARS, share=0.5),
         "lists": [["year", "century"], ["river", "lake"]],
-        "excerpts": [highlighted(each, share=0.5) for each in shown],
-        "tops": strongest_tokens(shown, share=0.5, count=4),
+        "excerpts": [highlighted(each, share=0.5) for each in both],
+        "tops": strongest_tokens(both, share=0.5, count=4),
         "classes": ["colour", "month"],
+        "about": "Is the request granted or denied?",
+        "outcomes": OUTCOMES,
+        "pairs": shown().pairs[:3],
+        "examples": shown().pairs[:2],
+        "concept": "it is polite",
+        "count": 4,
+        "scope": "inside",
+        "wanted": "deny",
     }
+    if name in CHOOSING:
+        return made.choose(CHOOSING[name], **records)
     return made.read_labels(**records) if made.labels else made.generate(max_tokens=32, **records)
 
 
@@ -93,10 +105,10 @@ def test_each_prompt_is_clean_text(name: str) -> None:
 def test_the_front_matter_says_what_the_prompt_is_for_and_how_it_is_read(name: str) -> None:
     _, header, _ = (PROMPTS / f"{name}.jinja").read_text(encoding="utf-8").split("---\n", 2)
     facts = yaml.safe_load(header)
-    assert set(facts) <= {"about", "chat", "stop", "cases", "labels", "trained"}
+    assert set(facts) <= {"about", "chat", "stop", "cases", "labels", "trained", "choice"}
     assert facts["about"].endswith(".")
-    ways = ["labels" in facts, "chat" in facts or "stop" in facts, "trained" in facts]
-    assert ways.count(True) == 1, "labels are read, or text that something ends, or a head was trained"
+    ways = ["labels" in facts, "choice" in facts, "chat" in facts or "stop" in facts, "trained" in facts]
+    assert ways.count(True) == 1, "labels or a choice are read, or text that something ends, or by a head"
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(SIMULATE)))
@@ -123,7 +135,7 @@ def test_a_missing_record_is_an_error_and_not_an_empty_string() -> None:
 
 def test_an_unknown_prompt_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
-        ConfigError, match="explain_chat, explain_completion, fuzz, generate, intruder, simulate_levels"
+        ConfigError, match="explain_chat, explain_completion, fuzz, generate, intruder, label_concept"
     ):
         template("explain_chta")
 

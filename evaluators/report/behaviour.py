@@ -13,12 +13,13 @@ from scrutable.evaluators.report import colour, wording
 from scrutable.evaluators.report.accounts import Account, readable_account
 from scrutable.evaluators.report.behaviours import gain_figure, outcome_rates
 from scrutable.evaluators.report.edits import Edited, edited
+from scrutable.evaluators.report.failures import FailureTable, failure_table
 from scrutable.evaluators.report.findings import Findings
 from scrutable.evaluators.report.visible import legible
 from scrutable.evaluators.report.wording import Figure
 from scrutable.evaluators.report.written import Written, english_first, written
 from scrutable.pipeline.behaviours.records import Forecast, Gain, Inputs, Loss
-from scrutable.pipeline.records import Explanation, Failure
+from scrutable.pipeline.records import Explanation
 
 INPUTS_LISTED = 60
 SHOWN_LISTED = 40
@@ -137,7 +138,7 @@ class BehaviourPage:
     shown: tuple[ShownRow, ...]
     shown_note: str
     edited: tuple[Edited, ...]
-    failures: tuple[Failure, ...]
+    failures: FailureTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def behaviour_page(found: Findings, frame: Frame) -> BehaviourPage:
         shown=shown,
         shown_note=_listed(n_shown, SHOWN_LISTED, "input"),
         edited=edited(found, explanations),
-        failures=found.failures,
+        failures=failure_table(found.failures, ()),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scrutable.evaluators.behaviours import policy_gate
+from scrutable.evaluators.behaviours.planted import TRUTH
 from scrutable.evaluators.behaviours.predictors import PREDICTORS
 from scrutable.evaluators.gate import TESTED
 from scrutable.evaluators.report.data import ReportData, records
@@ -23,9 +25,8 @@ NO_GATE = (
 NO_POLICIES = (
     "No planted policies have been tried in this run: nothing shows that its simulators of behaviours can "
     "predict a subject from the rule that it follows. Read the gain over as many tokens of raw examples and "
-    "over shuffled explanations. `scrutable selftest --behaviours` tries them."
+    "over shuffled explanations. `scrutable selftest --behaviours` on this run folder tries them."
 )
-TRUTH = "truth"  # the explainer of planted policies that says the rule itself
 
 
 def report_data(run: Run) -> ReportData:
@@ -72,13 +73,13 @@ def _unit_banner(run: Run) -> str:
 
 
 def _behaviour_banner(run: Run) -> str:
-    """The same of behaviours; a simulator that reads no English cannot be told a planted rule in words."""
+    """The same of behaviours."""
     results = records(run.behaviours.policies, PolicyResult)
     tried = {row.simulator: row for row in results if row.explainer == TRUTH}
     wanted = [
         name
         for name, simulator in _predictors(run).items()
-        if name in tried or PREDICTORS[simulator.kind].language == "english"
+        if PREDICTORS[simulator.kind].language in policy_gate.TESTED
     ]
     return _complaint(
         wanted,

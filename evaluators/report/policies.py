@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scrutable.evaluators.behaviours.planted import TRUTH
 from scrutable.evaluators.report import wording
 from scrutable.evaluators.report.wording import Figure
 from scrutable.pipeline.behaviours.records import PolicyCase, PolicyResult
@@ -25,7 +26,7 @@ class PolicyRow:
     shuffled: str
     beats_examples: str
     recovery: str
-    is_passed: bool
+    verdict: bool | None  # whether the gate is passed; None for explanations that are not the truth
     reason: str
 
 
@@ -50,7 +51,7 @@ def policy_rows(results: Sequence[PolicyResult]) -> tuple[PolicyRow, ...]:
     return tuple(
         PolicyRow(
             simulator=r.simulator,
-            explainer="the stated rule" if r.explainer == "truth" else r.explainer,
+            explainer="the stated rule" if r.explainer == TRUTH else r.explainer,
             n=f"{r.n_defined} of {r.n_policies}",
             gain=wording.bits(r.bits, r.low, r.high, reason=r.reason),
             of_ceiling=wording.percent(r.share_of_ceiling),
@@ -60,7 +61,7 @@ def policy_rows(results: Sequence[PolicyResult]) -> tuple[PolicyRow, ...]:
                 r.beats_examples, r.beats_examples_low, r.beats_examples_high, r.n_defined
             ),
             recovery=wording.percent(r.recovery),
-            is_passed=r.is_passed,
+            verdict=r.is_passed if r.explainer == TRUTH else None,
             reason=r.reason,
         )
         for r in results
@@ -72,7 +73,7 @@ def policy_case_rows(cases: Sequence[PolicyCase]) -> tuple[PolicyCaseRow, ...]:
     return tuple(
         PolicyCaseRow(
             simulator=case.simulator,
-            explainer="the stated rule" if case.explainer == "truth" else case.explainer,
+            explainer="the stated rule" if case.explainer == TRUTH else case.explainer,
             policy=case.policy,
             kind=case.kind,
             text=wording.clipped(case.text, LONGEST_TEXT),

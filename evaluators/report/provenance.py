@@ -82,7 +82,8 @@ def models(manifest: Mapping[str, Any]) -> list[tuple[str, Any]]:
         named = manifest.get(f"{role}s")
         if isinstance(named, Mapping):
             found += [(f"{role} {name}", model) for name, model in named.items()]
-        found += [(f"{role} of behaviours {name}", m) for name, m in _behaving(manifest, f"{role}s")]
+        of = " of behaviours" if isinstance(named, Mapping) else ""
+        found += [(f"{role}{of} {name}", model) for name, model in _behaving(manifest, f"{role}s")]
     found += [(f"other model {name}", model) for name, model in _behaving(manifest, "peers")]
     if "behaviour_editor" in manifest:
         found.append(("editor", manifest["behaviour_editor"]))

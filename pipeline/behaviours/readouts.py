@@ -28,7 +28,7 @@ _SURE = 0.99  # probability given to an outcome of which only text is known
 def question(definition: Definition, one: Input, *, is_chat: bool) -> Prompt:
     """The prompt of an input. A model without a chat template is asked for a completion.
 
-    There a chat message is followed by "Answer:", and labels by the space that comes before a word.
+    There a chat message is followed by `reply_start`, else by "Answer:", and labels have a space before them.
     """
     slots = {**one.slots, "input": one.text}
     text = definition.prompt.format(**slots)
@@ -36,13 +36,14 @@ def question(definition: Definition, one: Input, *, is_chat: bool) -> Prompt:
     is_plain = definition.style == "chat" and not is_chat
     if is_plain:
         text += f"\n{definition.reply_start or 'Answer:'}"
+    needs_space = is_plain and not text.endswith(" ")
     readout = definition.readout
     read: Generate | ReadChoice
     if isinstance(readout, Choice | LogitDifference):
         labels = [label.format(**slots) for label in readout.labels.values()]
-        read = ReadChoice(tuple(_spaced(label) if is_plain else label for label in labels))
+        read = ReadChoice(tuple(_spaced(label) if needs_space else label for label in labels))
     elif isinstance(readout, NextToken):
-        read = ReadChoice(tuple(_spaced(word) if is_plain else word for word in readout.words))
+        read = ReadChoice(tuple(_spaced(word) if needs_space else word for word in readout.words))
     else:
         read = Generate(max_tokens=readout.max_tokens, stop=("\n",))
     reply_start = definition.reply_start if as_chat or definition.style == "completion" else ""

@@ -92,12 +92,12 @@ class BehavingModel:
                 return (inside - outside) / 2 * (1 if outcome == 0 else -1)
             return logs[:, outcome] - logs.mean(-1)
 
-        embedded = model.get_input_embeddings()(ids).detach()
+        embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
         rows = [
             InputXGradient(log_odds).attribute(embedded, additional_forward_args=(k,))[0].sum(-1)
             for k in range(len(definition.outcomes))
         ]
-        values = torch.stack(rows, dim=1).double().cpu().numpy()[list(spelt.places)]
+        values = torch.stack(rows, dim=1).detach().double().cpu().numpy()[list(spelt.places)]
         return Attribution(spelt.pieces, np.asarray(values))
 
     def _spelt(self, prompt: Prompt, text: str) -> _Spelt | None:
