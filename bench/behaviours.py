@@ -115,10 +115,8 @@ def main() -> None:
     )
     parser.add_argument("--simulator", nargs="+", default=["qwen2.5-coder-0.5b"])
     parser.add_argument("--subject", default="smollm2-135m")
-    parser.add_argument(
-        "--behaviour", nargs="+", default=["sentiment", "number_comparison", "sycophancy", "pronoun"]
-    )
-    parser.add_argument("--inputs", type=int, default=60, help="of each behaviour or policy")
+    parser.add_argument("--behaviour", nargs="+", default=["sentiment", "number_comparison", "sycophancy"])
+    parser.add_argument("--inputs", type=int, default=48, help="of each behaviour or policy")
     parser.add_argument("--only", choices=("policies", "accounts"))
     options = parser.parse_args()
     models = Models(print)

@@ -111,7 +111,7 @@ class RunFolder:
                     )
             else:
                 text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-                self.write(self.config_path, lambda path: path.write_text(text, encoding="utf-8"))
+                self.write_text(self.config_path, text)
             for leftover in self.path.rglob(".partial-*"):
                 leftover.unlink()
             yield
@@ -133,7 +133,7 @@ class RunFolder:
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replaces the manifest."""
         text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"
-        self.write(self.manifest_path, lambda path: path.write_text(text, encoding="utf-8"))
+        self.write_text(self.manifest_path, text)
 
     def part(self, stage: str, name: str) -> Path:
         """Where a part of a stage lies: `level-0/STAGE/NAME.parquet`."""
@@ -142,6 +142,10 @@ class RunFolder:
     def write(self, path: Path, fill: Callable[[Path], object]) -> None:
         """A file of the run, as `write_whole` does."""
         write_whole(path, fill)
+
+    def write_text(self, path: Path, text: str) -> None:
+        """A UTF-8 file."""
+        self.write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def write_arrays(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         """An uncompressed npz file."""

@@ -245,6 +245,13 @@ def test_planted_policies_are_told_with_the_gate(tmp_path: Path) -> None:
     assert f"The answer is {HOSTILE} +0.60 [0.50, 0.70] 0.99 +0.20 [0.10, 0.30] +0.55 90.0 %" in gate
 
 
+def test_a_simulator_that_cannot_be_told_examples_has_no_gain_over_them(tmp_path: Path) -> None:
+    nan = dict.fromkeys(("over_examples", "over_examples_low", "over_examples_high"), float("nan"))
+    cases = [replace(toy.policy_case(), **nan)]
+    gate = _index(tmp_path, policies=[toy.policy_result(is_passed=True)], policy_cases=cases).text("gate")
+    assert "0.99 none +0.55" in gate
+
+
 def test_planted_policies_alone_have_a_report(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("behaviours", "gain_summary", "failures", "predictions"), ())
     index = _index(tmp_path, **nothing, policies=[toy.policy_result(is_passed=True)])

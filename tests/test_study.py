@@ -39,7 +39,7 @@ def write_study(folder: Path, behaviours: Sequence[str], **changes: Any) -> Path
 RULES = {
     "polite": 'grant if mentions(word("please")); deny otherwise',
     "early": 'grant if begins(word("give")); deny otherwise',
-    "lamps": 'grant if mentions(word("lamp")) or mentions(word("key")); deny otherwise',
+    "tea": 'grant if mentions(word("tea")) or mentions(word("tickets")); deny otherwise',
 }
 
 

@@ -3,12 +3,12 @@
 A simulator may lean to one outcome whatever the input, or be too sure of itself, and a log loss would then
 measure that and not what it knows. Every prediction, with and without explanation, goes through the same map:
 
-    p(k | input)  ∝  exp(log m_k + c_k + a z_k)
+    p(k | input)  ∝  m_k exp(a z_k)
 
 with m the rates of the outcomes, z the simulator's log-probabilities less their means on the calibrate split,
-in units of their spread there, and a >= 0 and c fitted there by penalised likelihood. With nothing to say it
-gives the rates: a gain over them is then near 0 and not far below it. The slope is not negative, because a
-free one turns an explanation of the opposite into a perfect one (FIELD.md D6).
+in units of their spread there, and a >= 0 fitted there by penalised likelihood: one number, so that little is
+lost to a small split. What says the same of every input gives the rates, whatever it says. The slope is not
+negative, because a free one turns an explanation of the opposite into a perfect one (FIELD.md D6).
 
 Shape key: N inputs, K outcomes.
 """
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-PENALTY = 2.0  # on the squares of slope and shifts: noise then costs .03 bits of 30 inputs, .014 of 60
+PENALTY = 2.0  # on the square of the slope: about as strong as two inputs of evidence
 _SMOOTHING = 0.5  # added to the count of each outcome (Jeffreys)
 _FLOOR = 1e-6  # smallest probability that a simulator is taken at
+_STEEPEST = 20.0  # largest slope that is tried
 _CONSTANT = 1e-6  # a spread of log-probabilities below it is rounding
 
 
@@ -32,14 +33,13 @@ class Calibrator(NamedTuple):
     """The map, fitted on one set of predictions."""
 
     prior: Floats  # (K,) log rates of the outcomes
-    shift: Floats  # (K,)
     slope: float  # >= 0, on standardised log-probabilities
     centre: Floats  # (K,) subtracted from the log-probabilities first
     scale: float  # and what they were then divided by
 
     def logs(self, probabilities: Floats) -> Floats:
         """(N, K) calibrated log-probabilities of raw probabilities (N, K)."""
-        logits = self.prior + self.shift + self.slope * (centred(probabilities) - self.centre) / self.scale
+        logits = self.prior + self.slope * (centred(probabilities) - self.centre) / self.scale
         shifted: Floats = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         return shifted
 
@@ -60,32 +60,26 @@ def fit_calibrator(probabilities: Floats, outcomes: NDArray[np.intp], prior: Flo
         prior: (K,) log rates of the outcomes on all splits that may be seen.
 
     Returns:
-        The map; slope and shifts are 0 where N is 0, the slope where the predictions are constant.
+        The map; its slope is 0 where N is 0 or the predictions are constant.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import minimize_scalar
 
     k = len(prior)
-    if not len(outcomes):
-        return Calibrator(prior, np.zeros(k), 0.0, np.zeros(k), 1.0)
     z = centred(probabilities)
-    centre = z.mean(axis=0)
+    centre = z.mean(axis=0) if len(outcomes) else np.zeros(k)
     z = z - centre
-    has_slope = bool(np.abs(z).max() > _CONSTANT)
-    scale = float(z.std()) if has_slope else 1.0
-    one_hot = np.eye(k)[outcomes]
+    if not len(outcomes) or np.abs(z).max() <= _CONSTANT:
+        return Calibrator(prior, 0.0, centre, 1.0)
+    scale = float(z.std())
+    rows = np.arange(len(outcomes))
 
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        slope, shift = parameters[0] * has_slope, parameters[1:]
-        logits = prior + shift + slope * z / scale
-        logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        error = np.exp(logs) - one_hot
-        value = -float((logs * one_hot).sum()) + PENALTY / 2 * float(parameters @ parameters)
-        gradient = np.concatenate([[has_slope * float((error * z).sum()) / scale], error.sum(axis=0)])
-        return value, gradient + PENALTY * parameters
+    def loss(slope: float) -> float:
+        logits = prior + slope * z / scale
+        logs = logits[rows, outcomes] - np.logaddexp.reduce(logits, axis=1)
+        return float(PENALTY / 2 * slope**2 - logs.sum())
 
-    bounds = [(0.0, None), *[(None, None)] * k]
-    found = minimize(loss, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Calibrator(prior, found[1:], float(found[0]) * has_slope, centre, scale)
+    slope = float(minimize_scalar(loss, bounds=(0.0, _STEEPEST), method="bounded").x)
+    return Calibrator(prior, slope if loss(slope) < loss(0.0) else 0.0, centre, scale)
 
 
 def centred(probabilities: Floats) -> Floats:

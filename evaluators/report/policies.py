@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class PolicyCaseRow:
     text: str
     gain: Figure
     ceiling: str
-    over_examples: Figure
+    over_examples: Figure | None  # None of a simulator that cannot be told examples
     over_shuffled: str
     accuracy: str
 
@@ -79,11 +80,17 @@ def policy_case_rows(cases: Sequence[PolicyCase]) -> tuple[PolicyCaseRow, ...]:
             text=wording.clipped(case.text, LONGEST_TEXT),
             gain=wording.bits(case.bits, case.low, case.high, reason=case.reason),
             ceiling=wording.score(case.ceiling),
-            over_examples=wording.bits(
-                case.over_examples, case.over_examples_low, case.over_examples_high, reason=case.reason
-            ),
+            over_examples=_over_examples(case),
             over_shuffled=wording.score(case.over_shuffled, signed=True),
             accuracy=wording.percent(case.accuracy),
         )
         for case in cases[:CASES_LISTED]
+    )
+
+
+def _over_examples(case: PolicyCase) -> Figure | None:
+    if math.isnan(case.over_examples) and not case.reason:
+        return None
+    return wording.bits(
+        case.over_examples, case.over_examples_low, case.over_examples_high, reason=case.reason
     )

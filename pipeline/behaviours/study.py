@@ -148,7 +148,7 @@ class Study:
             data = defined.definition.model_dump(mode="json")
             text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
             if not path.exists():
-                self.folder.write(path, lambda partial, text=text: partial.write_text(text, encoding="utf-8"))
+                self.folder.write_text(path, text)
             elif path.read_text(encoding="utf-8") != text:
                 raise RunFolderError(
                     f"{self.folder.path} was made from another definition of the behaviour "

@@ -44,7 +44,8 @@ def words_of(text: str) -> list[str]:
 def scores(table: WordTable, text: str) -> NDArray[np.float64]:
     """(K,) the bias and the weights of the words that the text has, in nats."""
     rows = [table.weights[word] for word in words_of(text) if word in table.weights]
-    return np.sum([table.bias, *rows], axis=0, dtype=np.float64)
+    total: NDArray[np.float64] = np.sum([table.bias, *rows], axis=0, dtype=np.float64)
+    return total
 
 
 def write_word_table(table: WordTable) -> str:

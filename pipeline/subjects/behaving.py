@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from scrutable.pipeline.placement import place
 from scrutable.pipeline.records import CallFailure, Prompt, ReadChoice
 from scrutable.pipeline.sections import ModelConfig
 
-_MESSAGE = "\ue002"  # stands for the message while its frame is written; no text contains it
+_MARK = "\ue002"  # stands for a message in its frame, and for an input in its prompt; no text contains it
 
 
 class BehavingModel:
@@ -61,12 +62,16 @@ class BehavingModel:
                 raise CapabilityError(
                     f"behaviour {definition.name}: its outcome is read from text, which has no gradient"
                 )
-            found.append(self._gradient(definition, one, prompt, prompt.read.labels))
+            place_of = question(definition, replace(one, text=_MARK), is_chat=is_chat).text.index(_MARK)
+            spelt = self._spelt(prompt, place_of, place_of + len(one.text))
+            found.append(
+                self._gradient(definition, spelt, prompt.read.labels)
+                if spelt.pieces
+                else CallFailure("malformed", "the input has no text")
+            )
         return found
 
-    def _gradient(
-        self, definition: Definition, one: Input, prompt: Prompt, labels: Sequence[str]
-    ) -> Attribution | CallFailure:
+    def _gradient(self, definition: Definition, spelt: _Spelt, labels: Sequence[str]) -> Attribution:
         import torch
 
         try:
@@ -75,9 +80,6 @@ class BehavingModel:
             raise CapabilityError(
                 "captum is not installed: pip install 'scrutable[attribution]', or leave attribution out"
             ) from None
-        spelt = self._spelt(prompt, one.text)
-        if spelt is None:
-            return CallFailure("malformed", "the prompt does not show the input as it is")
         model = self._loaded.model
         firsts = [self._loaded.ids(label)[0] for label in labels]
         if len(set(firsts)) < len(firsts):
@@ -97,31 +99,39 @@ class BehavingModel:
             InputXGradient(log_odds).attribute(embedded, additional_forward_args=(k,))[0].sum(-1)
             for k in range(len(definition.outcomes))
         ]
-        values = torch.stack(rows, dim=1).detach().double().cpu().numpy()[list(spelt.places)]
-        return Attribution(spelt.pieces, np.asarray(values))
+        values = torch.stack(rows, dim=1).detach().double().cpu().numpy()
+        return Attribution(spelt.pieces, np.array([values[list(group)].sum(0) for group in spelt.places]))
 
-    def _spelt(self, prompt: Prompt, text: str) -> _Spelt | None:
-        """The tokens of a prompt, and which of them spell the input's text."""
-        before, after = self._loaded.frame if prompt.is_chat else ("", "")
-        start = prompt.text.find(text)
-        if start < 0 or prompt.shared:
-            return None
-        whole = before + prompt.text + after + prompt.reply_start
-        start += len(before)
-        stop = start + len(text)
-        encoded = self._loaded.tokenizer(
-            whole, add_special_tokens=not prompt.is_chat, return_offsets_mapping=True
+    def _spelt(self, prompt: Prompt, start: int, stop: int) -> _Spelt:
+        """The tokens of a prompt as the backend cuts it, and which spell its characters start to stop.
+
+        What is spelt like a control token inside the prompt is plain text here as it is there.
+        """
+        loaded = self._loaded
+        before, after = loaded.frame if prompt.is_chat else ("", "")
+        lead = loaded.ids(before, is_ours=True) if prompt.is_chat else loaded.lead
+        encoded = loaded.tokenizer(
+            prompt.text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
         )
-        places, cuts = [], []
-        for place_, (low, high) in enumerate(encoded["offset_mapping"]):
-            if high > start and low < stop and high > low:
-                places.append(place_)
-                cuts.append(min(max(high, start), stop))
-        if not places:
-            return None
-        bounds = [start, *cuts[:-1], stop]
-        pieces = tuple(whole[low:high] for low, high in itertools.pairwise(bounds))
-        return _Spelt(tuple(encoded["input_ids"]), tuple(places), pieces)
+        places: list[list[int]] = []
+        cuts = [start]
+        for place_, (low, high) in enumerate(encoded["offset_mapping"], len(lead)):
+            if high <= start or low >= stop or high <= low:
+                continue
+            if places and min(high, stop) <= cuts[-1]:
+                places[-1].append(place_)  # another byte of the same character
+            else:
+                places.append([place_])
+                cuts.append(min(high, stop))
+        cuts[-1] = stop if places else start
+        ids = (
+            *lead,
+            *encoded["input_ids"],
+            *loaded.ids(after, is_ours=True),
+            *loaded.ids(prompt.reply_start),
+        )
+        pieces = tuple(prompt.text[low:high] for low, high in itertools.pairwise(cuts))
+        return _Spelt(ids, tuple(map(tuple, places)), pieces)
 
     @cached_property
     def _loaded(self) -> _Loaded:
@@ -140,8 +150,8 @@ class _Spelt(NamedTuple):
     """A prompt in tokens."""
 
     ids: tuple[int, ...]
-    places: tuple[int, ...]  # (T,) of the tokens that spell the input
-    pieces: tuple[str, ...]  # (T,) joined, they give the input
+    places: tuple[tuple[int, ...], ...]  # (T,) of the tokens that spell each piece: several for one character
+    pieces: tuple[str, ...]  # (T,) none empty; joined, they give the input
 
 
 class _Loaded(NamedTuple):
@@ -150,15 +160,23 @@ class _Loaded(NamedTuple):
     tokenizer: Any
     model: Any
 
-    def ids(self, text: str) -> list[int]:
-        """Tokens of a text alone."""
-        found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return found
+    def ids(self, text: str, *, is_ours: bool = False) -> tuple[int, ...]:
+        """Tokens of a text alone; only what is ours can hold control tokens."""
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not is_ours)
+        return tuple(encoded["input_ids"]) if text else ()
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """What comes before any completion: a token for the beginning of a text, or nothing."""
+        bare, full = (
+            self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True)
+        )
+        return tuple(full[: full.index(bare[0])])
 
     @property
     def frame(self) -> tuple[str, str]:
         """What the chat template writes before and after a message."""
-        message = [{"role": "user", "content": _MESSAGE}]
+        message = [{"role": "user", "content": _MARK}]
         whole: str = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-        before, _, after = whole.partition(_MESSAGE)
+        before, _, after = whole.partition(_MARK)
         return before, after

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.pipeline.behaviours.config import AttributionAccount as AttributionConfig
+from scrutable.pipeline.behaviours.definition import Definition
 from scrutable.pipeline.behaviours.pairs import balanced
 from scrutable.pipeline.behaviours.protocols import BehavingSubject, BehaviourServices, Pair, Shown
 from scrutable.pipeline.behaviours.readouts import certain
-from scrutable.pipeline.behaviours.records import Reading
+from scrutable.pipeline.behaviours.records import Input, Reading
 from scrutable.pipeline.behaviours.word_table import WordTable, scores, words_of, write_word_table
 from scrutable.pipeline.errors import CapabilityError
-from scrutable.pipeline.records import CallFailure, Explanation, Failure, Language
+from scrutable.pipeline.records import CallFailure, Cost, Explanation, Failure, Language
 from scrutable.pipeline.words import split_words
 
 Floats = NDArray[np.float64]
@@ -53,9 +54,13 @@ class AttributionAccount:
         except CapabilityError as error:
             kind = "not_installed" if "pip install" in str(error) else "no_gradient"
             return Failure(behaviour, "explain", kind, str(error), self.name)
+        failed = [found for found in local if isinstance(found, CallFailure)]
+        if len(failed) > len(local) / 2:
+            detail = f"{len(failed)} of {len(local)} inputs have no attribution: {failed[0].detail}"
+            return Failure(behaviour, "explain", failed[0].kind, detail, self.name)
         by_word: dict[str, list[Floats]] = {}
         for found in local:
-            for word, values in found.items():
+            for word, values in () if isinstance(found, CallFailure) else found.weights.items():
                 by_word.setdefault(word, []).append(values)
         means = {w: np.mean(rows, axis=0) for w, rows in by_word.items() if len(rows) >= _FEWEST}
         if not means:
@@ -66,21 +71,37 @@ class AttributionAccount:
             language=self.language,
             text=write_word_table(_scaled(job, means)),
             shown=tuple(pair.input.id for pair in job.pairs),
+            cost=sum((one.cost for one in local if isinstance(one, _Local)), start=Cost()),
         )
 
-    def _local(self, job: Shown, subject: BehavingSubject, pairs: Sequence[Pair]) -> list[dict[str, Floats]]:
-        """For each input that could be attributed: word → (K,)."""
+    def _local(
+        self, job: Shown, subject: BehavingSubject, pairs: Sequence[Pair]
+    ) -> list[_Local | CallFailure]:
+        """For each input what its words say, or why they have no values."""
         if self._config.method == "gradient":
             answers = subject.gradients(job.definition, [pair.input for pair in pairs])
             return [
-                _by_characters(answer.pieces, answer.values)
+                answer
+                if isinstance(answer, CallFailure)
+                else _Local(_by_characters(answer.pieces, answer.values), Cost())
                 for answer in answers
-                if not isinstance(answer, CallFailure)
             ]
         return [self._perturbed(job, subject, pair) for pair in pairs]
 
-    def _perturbed(self, job: Shown, subject: BehavingSubject, pair: Pair) -> dict[str, Floats]:
-        """Words of one input by captum's Lime or KernelShap; each is there or taken out of the text."""
+    def _perturbed(self, job: Shown, subject: BehavingSubject, pair: Pair) -> _Local | CallFailure:
+        """The words of one input, each either there or taken out wherever it stands, by LIME or KernelSHAP."""
+        words, outcomes = words_of(pair.input.text), job.definition.outcomes
+        if not words:
+            return _Local({}, Cost())
+        texts = _PerturbedTexts(job.definition, subject, pair.input)
+        rows = [self._attributed(texts, k, n_words=len(words)) for k in range(len(outcomes))]
+        if texts.n_readable < len(texts.known) / 2 or np.isnan(rows).any():
+            counts = f"{texts.n_readable} of {len(texts.known)} perturbed texts could be read"
+            return CallFailure("unreadable", f"{counts}: {texts.trouble}")
+        return _Local(dict(zip(words, np.stack(rows, axis=1), strict=True)), texts.cost)
+
+    def _attributed(self, texts: _PerturbedTexts, outcome: int, *, n_words: int) -> Floats:
+        """(A,) what each word adds to the log-odds of one outcome; NaN where nothing could be read."""
         try:
             import torch
             from captum.attr import KernelShap, Lime
@@ -88,54 +109,95 @@ class AttributionAccount:
             raise CapabilityError(
                 "captum is not installed: pip install 'scrutable[attribution]', or leave attribution out"
             ) from None
-        tokens = split_words(pair.input.text)
-        places = [t for t, token in enumerate(tokens) if words_of(token)]
-        if not places:
+        if self._config.method == "kernel_shap" and n_words == 1:  # captum's needs two
+            there, gone = texts.log_odds([[True], [False]])[:, outcome]
+            return np.array([there - gone])
+        method: Any = {"lime": Lime, "kernel_shap": KernelShap}[self._config.method](
+            lambda masks: torch.tensor(texts.log_odds(masks)[:, outcome])
+        )
+        method.interpretable_model = _FittedOnReadable(method.interpretable_model)
+        present = torch.ones(1, n_words)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._services.seed)  # the same texts for each outcome: asked once
+            attributed = method.attribute(
+                present,
+                baselines=torch.zeros_like(present),
+                n_samples=self._config.samples,
+                perturbations_per_eval=self._config.samples,
+            )
+        return np.asarray(attributed[0].numpy(), dtype=np.float64)
+
+
+class _Local(NamedTuple):
+    """What the words of one input say."""
+
+    weights: dict[str, Floats]  # word → (K,) nats
+    cost: Cost
+
+
+class _PerturbedTexts:
+    """An input with words taken out, and the log-odds of the outcomes then; no text is asked about twice."""
+
+    def __init__(self, definition: Definition, subject: BehavingSubject, one: Input) -> None:
+        self.known: dict[tuple[bool, ...], Floats] = {}  # words that are there → (K,) nats; NaN: unreadable
+        self.trouble = ""  # of the first that could not be read
+        self.cost = Cost()
+        self._definition, self._subject, self._input = definition, subject, one
+
+    @property
+    def n_readable(self) -> int:
+        """How many texts have log-odds."""
+        return sum(not np.isnan(row).any() for row in self.known.values())
+
+    def log_odds(self, masks: Any) -> Floats:
+        """(M, K) log-probabilities less their mean, of each mask (M, A) over the words of the input."""
+        rows = [tuple(bool(there) for there in mask) for mask in masks]
+        new = [row for row in dict.fromkeys(rows) if row not in self.known]
+        inputs = [replace(self._input, text=_masked(self._input.text, row)) for row in new]
+        for row, answer in zip(new, self._subject.read(self._definition, inputs), strict=True):
+            self.known[row] = self._centred(answer)
+        return np.stack([self.known[row] for row in rows])
+
+    def _centred(self, answer: Reading | CallFailure) -> Floats:
+        outcomes = self._definition.outcomes
+        if isinstance(answer, CallFailure):
+            self.trouble = self.trouble or answer.detail
+            return np.full(len(outcomes), np.nan)
+        self.cost += answer.cost
+        logs = np.array(answer.scores or np.log(certain(outcomes, answer.outcome)), dtype=np.float64)
+        centred: Floats = logs - logs.mean()
+        return centred
+
+
+class _FittedOnReadable:
+    """A linear model of captum's that never sees the texts whose answer could not be read."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._nothing: Any = None
+
+    def fit(self, train_data: Any, **options: Any) -> Any:
+        """Fits on the rows (features, outputs, weights) whose output is a number."""
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        columns = [torch.cat(column) for column in zip(*train_data, strict=True)]
+        is_readable = ~columns[1].isnan()
+        if not is_readable.any():
+            self._nothing = torch.full(columns[0].shape[1:], torch.nan)
             return {}
-        outcomes = job.definition.outcomes
-        known: dict[tuple[int, ...], Floats] = {}
+        kept = TensorDataset(*(column[is_readable] for column in columns))
+        return self._model.fit(DataLoader(kept, batch_size=len(kept)), **options)
 
-        def ask(masks: Any) -> None:
-            new = [m for m in dict.fromkeys(tuple(int(v) for v in row) for row in masks) if m not in known]
-            texts = [_masked(tokens, places, mask) for mask in new]
-            answers = subject.read(job.definition, [replace(pair.input, text=text) for text in texts])
-            for mask, answer in zip(new, answers, strict=True):
-                known[mask] = _log_odds(answer, outcomes)
-
-        present = torch.ones(1, len(places))
-        found = np.zeros((len(places), len(outcomes)))
-        method = {"lime": Lime, "kernel_shap": KernelShap}[self._config.method]
-        for k in range(len(outcomes)):
-
-            def value(masks: Any, outcome: int = k) -> Any:
-                rows = [tuple(int(v) for v in row) for row in masks]
-                ask(rows)
-                return torch.tensor([known[row][outcome] for row in rows])
-
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self._services.seed)  # the same texts for each outcome: asked once
-                attributed = method(value).attribute(
-                    present,
-                    baselines=torch.zeros_like(present),
-                    n_samples=self._config.samples,
-                    perturbations_per_eval=self._config.samples,
-                )
-            found[:, k] = attributed[0].numpy()
-        return {tokens[t].strip().casefold(): row for t, row in zip(places, found, strict=True)}
+    def representation(self) -> Any:
+        """(A,) the weights; NaN if no row could be read."""
+        return self._model.representation() if self._nothing is None else self._nothing
 
 
-def _masked(tokens: Sequence[str], places: Sequence[int], mask: Sequence[int]) -> str:
-    gone = {place for place, is_there in zip(places, mask, strict=True) if not is_there}
-    return "".join(token for t, token in enumerate(tokens) if t not in gone)
-
-
-def _log_odds(answer: Reading | CallFailure, outcomes: Sequence[str]) -> Floats:
-    """(K,) log-probabilities less their mean; an answer that cannot be read speaks for no outcome."""
-    if isinstance(answer, CallFailure):
-        return np.zeros(len(outcomes))
-    logs = np.array(answer.scores or np.log(certain(outcomes, answer.outcome)), dtype=np.float64)
-    centred: Floats = logs - logs.mean()
-    return centred
+def _masked(text: str, there: Sequence[bool]) -> str:
+    """A text without the words whose place in `words_of` is False."""
+    gone = {word for word, is_there in zip(words_of(text), there, strict=True) if not is_there}
+    return "".join(token for token in split_words(text) if token.strip().casefold() not in gone)
 
 
 def _by_characters(pieces: Sequence[str], values: Floats) -> dict[str, Floats]:

@@ -63,8 +63,8 @@ class ConceptsAccount:
             return Failure(behaviour, "explain", "parse", str(error), self.name)
         labels, cost = self._labels(concepts, [pair.input.text for pair in job.pairs])
         known = ~np.isnan(labels).any(axis=1)
-        if known.sum() < 2:
-            detail = "the model's labels of the inputs could not be read"
+        if known.sum() < max(2, len(known) / 2):
+            detail = f"the model labelled {known.sum()} of {len(known)} inputs in a way that could be read"
             return Failure(behaviour, "explain", "no_labels", detail, self.name)
         pairs = [pair for pair, is_known in zip(job.pairs, known, strict=True) if is_known]
         done = np.array([outcomes.index(pair.observation.outcome) for pair in pairs], dtype=np.intp)
