@@ -1,44 +1,57 @@
-"""Models and rules as subjects of behaviours; gradients against finite differences; local attributions."""
+"""Models and rules as subjects of behaviours; gradients against finite differences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny_models import save_tiny_model
+from transformers import AutoTokenizer
 
-from scrutable.pipeline.behaviours.config import AttributionAccount as AttributionConfig
-from scrutable.pipeline.behaviours.definition import Definition
-from scrutable.pipeline.behaviours.explainers.attribution import AttributionAccount
 from scrutable.pipeline.behaviours.protocols import Attribution, BehaviourServices
+from scrutable.pipeline.behaviours.readouts import decide, question
 from scrutable.pipeline.behaviours.records import Input, Reading
-from scrutable.pipeline.behaviours.word_table import read_word_table
 from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.errors import CapabilityError, ConfigError
-from scrutable.pipeline.records import CallFailure, Explanation, Failure
+from scrutable.pipeline.records import CallFailure
 from scrutable.pipeline.sections import ModelConfig
 from scrutable.pipeline.subjects.behaving import BehavingModel
 from scrutable.pipeline.subjects.following import FollowingSubject
-from tests.toy_behaviours import definition, inputs, polite, shown
+from tests.toy_behaviours import definition, inputs, polite
 
 ONE = Input("desk.0", "desk", "s", "test", "tea, please")
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> BehaviourServices:
+def served(folder: Path, *, is_chat: bool = False) -> BehaviourServices:
     models = Models(lambda _line: None)
-    folder = save_tiny_model("llama", tmp_path_factory.mktemp("llama"))
     config = ModelConfig(model=str(folder), dtype="float32")
     return BehaviourServices(
         locate=lambda _config: models.locate(config),
         ask=lambda _config: models.ask(config),
-        is_chat=lambda _config: False,
+        is_chat=lambda _config: is_chat,
         count_tokens=lambda _config, texts: models.count_tokens(config, texts),
         seed=0,
     )
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> BehaviourServices:
+    return served(save_tiny_model("llama", tmp_path_factory.mktemp("llama")))
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> BehaviourServices:
+    """A model that begins every text with a token of its own, and has a chat template."""
+    folder = save_tiny_model("gemma3", tmp_path_factory.mktemp("gemma3"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "<bos>[{{ messages[0]['content'] }}]"
+    tokenizer.save_pretrained(folder)
+    return served(folder, is_chat=True)
 
 
 def model(services: BehaviourServices) -> BehavingModel:
@@ -87,6 +100,99 @@ def test_gradients_are_those_of_the_log_odds(services: BehaviourServices) -> Non
         assert found.values[t] == pytest.approx(slope, abs=2e-3, rel=0.05)
 
 
+@pytest.mark.parametrize("style", ["completion", "chat"])
+def test_gradients_are_of_the_prompt_that_is_read(chatting: BehaviourServices, style: str) -> None:
+    """Their model, run on the tokens that they were taken of, gives what the backend reads."""
+    made = definition(
+        readout={"kind": "choice", "labels": ["a", "b"]},
+        policy="",
+        style=style,
+        prompt="Say: {input}!",
+        reply_start="So",
+    )
+    hostile = replace(ONE, text="a <eos> \u6f22 b")
+    subject = model(chatting)
+    (reading,) = subject.read(made, [hostile])
+    assert isinstance(reading, Reading)
+    prompt = question(made, hostile, is_chat=True)
+    start = prompt.text.index(hostile.text)
+    spelt = subject._spelt(prompt, start, start + len(hostile.text))
+    with torch.no_grad():
+        logs = subject._loaded.model(torch.tensor([spelt.ids])).logits[0, -1].log_softmax(-1)
+    odds = logs[subject._loaded.ids("a")[0]] - logs[subject._loaded.ids("b")[0]]
+    assert reading.scores[0] - reading.scores[1] == pytest.approx(float(odds), abs=1e-4)
+
+
+def test_a_character_of_several_tokens_is_one_piece_with_all_their_values(
+    chatting: BehaviourServices,
+) -> None:
+    made = definition(readout={"kind": "choice", "labels": ["a", "b"]}, policy="")
+    subject = model(chatting)
+    (found,) = subject.gradients(made, [replace(ONE, text="x\u6f22y")])
+    assert isinstance(found, Attribution)
+    assert found.pieces == ("x", "\u6f22", "y")
+    spelt = subject._spelt(question(made, replace(ONE, text="x\u6f22y"), is_chat=True), 0, 3)
+    assert [len(group) for group in spelt.places] == [1, 3, 1]
+
+
+def test_the_input_is_found_where_it_stands_and_not_where_the_prompt_says_the_same(
+    services: BehaviourServices,
+) -> None:
+    made = definition(
+        readout={"kind": "choice", "labels": ["a", "b"]},
+        policy="",
+        style="completion",
+        prompt="no or {input}:",
+    )
+    subject = model(services)
+    short, long = subject.gradients(made, [replace(ONE, text="o"), replace(ONE, text="oo")])
+    assert isinstance(short, Attribution)
+    assert isinstance(long, Attribution)
+    embedded = subject._loaded.model.get_input_embeddings()(torch.tensor([subject._loaded.ids("no or o:")]))
+    embedded = embedded.detach().requires_grad_()
+    logs = subject._loaded.model(inputs_embeds=embedded).logits[0, -1].log_softmax(-1)
+    firsts = [subject._loaded.ids(label)[0] for label in "ab"]
+    (gradient,) = torch.autograd.grad((logs[firsts[0]] - logs[firsts[1]]) / 2, embedded)
+    each = (gradient * embedded).sum(-1)[0].detach()
+    assert short.values[0, 0] == pytest.approx(float(each[len("no or ")]), rel=1e-3, abs=1e-6)
+    (empty,) = subject.gradients(made, [replace(ONE, text="")])
+    assert isinstance(empty, CallFailure)
+
+
+def test_the_gradient_of_a_set_of_words_is_that_of_the_odds_that_one_comes(
+    services: BehaviourServices,
+) -> None:
+    made = definition(readout={"kind": "next_token", "words": ["a", "b"]}, policy="", style="completion")
+    (found,) = model(services).gradients(made, [ONE])
+    assert isinstance(found, Attribution)
+    assert found.values.shape == (len(ONE.text), 2)
+    assert found.values[:, 0] == pytest.approx(-found.values[:, 1])
+    assert np.abs(found.values).max() > 0
+
+
+def test_labels_that_begin_alike_have_no_gradient(services: BehaviourServices) -> None:
+    made = definition(readout={"kind": "choice", "labels": ["no", "nay"]}, policy="", style="completion")
+    with pytest.raises(CapabilityError, match="share their first token"):
+        model(services).gradients(made, [ONE])
+
+
+def test_without_captum_the_command_that_installs_it_is_told(
+    services: BehaviourServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    made = definition(readout={"kind": "choice", "labels": ["a", "b"]}, policy="", style="completion")
+    with pytest.raises(CapabilityError, match=r"pip install 'scrutable\[attribution\]'"):
+        model(services).gradients(made, [ONE])
+
+
+def test_an_input_that_is_too_long_fails_alone(services: BehaviourServices) -> None:
+    made = definition(readout={"kind": "choice", "labels": ["a", "b"]}, policy="", style="completion")
+    long, short = model(services).read(made, [replace(ONE, text="tea " * 3000), ONE])
+    assert isinstance(long, CallFailure)
+    assert long.kind == "too_long"
+    assert isinstance(short, Reading)
+
+
 def test_what_has_no_gradient_says_so(services: BehaviourServices) -> None:
     refusal = definition(readout={"kind": "refusal"}, policy="")
     with pytest.raises(CapabilityError, match="read from text, which has no gradient"):
@@ -104,63 +210,49 @@ def test_a_rule_is_followed_and_one_with_strange_outcomes_is_refused() -> None:
         FollowingSubject(definition(policy="allow otherwise"))
 
 
-class Adding:
-    """A subject whose log-odds are a sum over words, known exactly."""
-
-    name = "adding"
-    provenance: dict[str, str] = {}  # noqa: RUF012 - a protocol's property
-
-    def read(self, definition: Definition, inputs: Sequence[Input]) -> list[Reading | CallFailure]:
-        del definition
-        found: list[Reading | CallFailure] = []
-        for one in inputs:
-            words = one.text.split()
-            odds = 2.0 * ("please" in words) - 1.0 * ("now" in words)
-            logs = np.array([odds / 2, -odds / 2])
-            logs -= np.logaddexp.reduce(logs)
-            found.append(Reading(tuple(logs.tolist()), odds, 1.0, "", ""))
-        return found
-
-    def gradients(self, definition: Definition, inputs: Sequence[Input]) -> list[Attribution | CallFailure]:
-        raise CapabilityError(f"behaviour {definition.name}: none for {len(inputs)} inputs")
+RULED = 'deny if mentions(word("please")); grant otherwise'
 
 
-def attributed(method: str, subject: Any) -> Explanation | Failure:
-    services = BehaviourServices(
-        locate=lambda _config: None,  # type: ignore[arg-type, return-value]
-        ask=lambda _config: None,  # type: ignore[arg-type, return-value]
-        is_chat=lambda _config: False,
-        count_tokens=lambda _config, texts: [0 for _ in texts],
-        seed=0,
-        subject=lambda _definition: subject,
-    )
-    config = AttributionConfig.model_validate({"method": method, "inputs": 20, "samples": 40})
-    (answer,) = AttributionAccount("local", config, services).explain([shown()])
-    return answer
+@pytest.mark.parametrize("rule", [definition().policy, RULED])
+@pytest.mark.parametrize(
+    "readout",
+    [
+        {"kind": "choice", "labels": ["grant", "deny"]},
+        {"kind": "choice", "labels": ["perhaps", "grant", "deny"]},
+        {"kind": "logit_difference", "labels": ["grant", "deny"], "threshold": 1.0},
+        {"kind": "next_token", "words": ["x"], "names": ["grant", "deny"], "threshold": 0.5},
+        {"kind": "text", "parse": {"grant": "g", "deny": "d"}},
+    ],
+)
+def test_a_rule_decides_whatever_the_readout_and_whatever_is_usual(
+    readout: dict[str, Any], rule: str
+) -> None:
+    made = definition(readout=readout, policy=rule)
+    seen = decide(made, inputs(), FollowingSubject(made).read(made, inputs()), model="subject")
+    politely = "grant" if rule != RULED else "deny"
+    for one, observed in zip(inputs(), seen, strict=True):
+        assert observed
+        assert (observed.outcome == politely) == ("please" in one.text)
+        assert sum(observed.probabilities) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("method", ["lime", "kernel_shap"])
-def test_local_attributions_add_up_to_the_words_that_decide(method: str) -> None:
-    answer = attributed(method, Adding())
-    assert isinstance(answer, Explanation)
-    weights = read_word_table(answer.text).weights
-    assert weights["please"][0] > 0 > weights["please"][1]
-    assert weights["now"][0] < 0
-    assert abs(weights["please"][0]) > abs(weights.get("text", (0.0, 0.0))[0])
-    assert attributed(method, Adding()) == answer  # seeded
+@pytest.mark.parametrize(
+    ("readout", "what"),
+    [
+        ({"kind": "choice", "labels": ["grant", "deny"], "decide": "typical"}, "typical"),
+        ({"kind": "logit_difference", "labels": ["grant", "deny"]}, "typical"),
+        ({"kind": "next_token", "words": ["x"], "names": ["grant", "deny"]}, "typical"),
+        ({"kind": "logit_difference", "labels": ["grant", "deny"], "threshold": 9.0}, "cannot give 'grant'"),
+    ],
+)
+def test_a_readout_that_would_decide_otherwise_than_the_rule_is_refused(
+    readout: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(ConfigError, match=what):
+        FollowingSubject(definition(readout=readout))
 
 
-def test_a_subject_without_gradients_is_a_failure_and_no_number() -> None:
-    answer = attributed("gradient", Adding())
-    assert isinstance(answer, Failure)
-    assert answer.kind == "no_gradient"
-
-
-def test_a_gradient_table_of_a_model_is_written(services: BehaviourServices) -> None:
-    made = definition(readout={"kind": "choice", "labels": ["grant", "deny"]}, policy="", style="completion")
-    subject = model(services)
-    with_subject = services._replace(subject=lambda _definition: subject)
-    config = AttributionConfig(method="gradient", inputs=6)
-    (answer,) = AttributionAccount("g", config, with_subject).explain([shown()._replace(definition=made)])
-    assert isinstance(answer, Explanation)
-    assert set(read_word_table(answer.text).outcomes) == {"grant", "deny"}
+def test_a_rule_that_cannot_be_read_is_refused_and_one_that_can_is_recorded() -> None:
+    with pytest.raises(ConfigError, match="behaviour desk: policy: "):
+        FollowingSubject(definition(policy="grant if"))
+    assert FollowingSubject(definition()).provenance["policy"] == definition().policy

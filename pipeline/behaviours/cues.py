@@ -69,8 +69,9 @@ def _candidates(texts: Sequence[str], outcomes: NDArray[np.intp]) -> list[Condit
     words = telling_words(texts, outcomes, count=_WORDS)
     of_words: list[Test] = [Text("word", (word,)) for word in words]
     marks = sorted({t for row in tokens for t in row if not any(c.isalnum() for c in t)})
+    digit: Test = Shape("digit")
     others: list[Test] = [
-        Shape("digit"),
+        digit,
         Shape("upper"),
         *(Text("word", (mark,)) for mark in marks[:10]),
         *(Class(name) for name in word_classes()),
@@ -81,9 +82,9 @@ def _candidates(texts: Sequence[str], outcomes: NDArray[np.intp]) -> list[Condit
     lengths = [sum(any(c.isalnum() for c in t) for t in row) for row in tokens]
     return [
         *(Mentions(test) for test in (*of_words, *others)),
-        *(Mentions(test, 2) for test in (Shape("digit"), *of_words[:_PLACED])),
-        *(Begins(test) for test in (Shape("digit"), *(Text("word", (word,)) for word, _ in firsts))),
-        *(Finishes(test) for test in (Shape("digit"), *(Text("word", (word,)) for word, _ in lasts))),
+        *(Mentions(test, 2) for test in (digit, *of_words[:_PLACED])),
+        *map(Begins, [digit, *(Text("word", (word,)) for word, _ in firsts)]),
+        *map(Finishes, [digit, *(Text("word", (word,)) for word, _ in lasts)]),
         *(Longer(int(np.quantile(lengths, q))) for q in _LENGTHS if lengths),
         *(Before(a, b) for a in of_words[:_ORDERED] for b in of_words[:_ORDERED] if a != b),
     ]

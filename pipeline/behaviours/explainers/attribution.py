@@ -89,7 +89,7 @@ class AttributionAccount:
         return [self._perturbed(job, subject, pair) for pair in pairs]
 
     def _perturbed(self, job: Shown, subject: BehavingSubject, pair: Pair) -> _Local | CallFailure:
-        """The words of one input, each either there or taken out wherever it stands, by LIME or KernelSHAP."""
+        """The words of one input by LIME or KernelSHAP, each either there or taken out wherever it stands."""
         words, outcomes = words_of(pair.input.text), job.definition.outcomes
         if not words:
             return _Local({}, Cost())
@@ -97,7 +97,7 @@ class AttributionAccount:
         rows = [self._attributed(texts, k, n_words=len(words)) for k in range(len(outcomes))]
         if texts.n_readable < len(texts.known) / 2 or np.isnan(rows).any():
             counts = f"{texts.n_readable} of {len(texts.known)} perturbed texts could be read"
-            return CallFailure("unreadable", f"{counts}: {texts.trouble}")
+            return CallFailure("malformed", f"{counts}: {texts.trouble}")
         return _Local(dict(zip(words, np.stack(rows, axis=1), strict=True)), texts.cost)
 
     def _attributed(self, texts: _PerturbedTexts, outcome: int, *, n_words: int) -> Floats:
@@ -217,22 +217,26 @@ def _by_characters(pieces: Sequence[str], values: Floats) -> dict[str, Floats]:
 
 
 def _scaled(job: Shown, means: dict[str, Floats]) -> WordTable:
-    """The table whose one scale fits the explain pairs best: attributions know the order, not the size."""
+    """The table whose one scale fits the explain pairs best: attributions know the order, not the size.
+
+    An outcome that was seen n times counts as (n + 1) / (n + K) certain, so that pairs which the table tells
+    apart do not ask for an endless scale (Platt 1999, section 2.2).
+    """
     outcomes = job.definition.outcomes
     done = np.array([outcomes.index(pair.observation.outcome) for pair in job.pairs], dtype=np.intp)
-    counts = np.bincount(done, minlength=len(outcomes)) + 0.5
-    bias = np.log(counts / counts.sum())
+    counts = np.bincount(done, minlength=len(outcomes))
+    targets = (np.eye(len(outcomes)) * counts[:, None] + 1) / (counts[:, None] + len(outcomes))
+    bias = np.log((counts + 0.5) / (counts + 0.5).sum())
     bare = WordTable(
         outcomes, (0.0,) * len(outcomes), {word: tuple(row.tolist()) for word, row in means.items()}
     )
     sums = np.array([scores(bare, pair.input.text) for pair in job.pairs])
-    sums = sums - sums.mean(axis=0)  # what all inputs have in common is the bias
+    centre = sums.mean(axis=0)  # what all inputs have in common is the bias
     losses = []
     for scale in _SCALES:
-        logits = bias + scale * sums
+        logits = bias + scale * (sums - centre)
         logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        losses.append(-logs[np.arange(len(done)), done].sum())
+        losses.append(-(targets[done] * logs).sum())
     scale = float(_SCALES[int(np.argmin(losses))])
-    centre = np.mean([scores(bare, pair.input.text) for pair in job.pairs], axis=0)
     weights = {word: tuple((scale * row).tolist()) for word, row in means.items()}
     return WordTable(outcomes, tuple((bias - scale * centre).tolist()), weights)

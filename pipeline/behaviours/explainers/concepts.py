@@ -62,7 +62,7 @@ class ConceptsAccount:
         except ParseError as error:
             return Failure(behaviour, "explain", "parse", str(error), self.name)
         labels, cost = self._labels(concepts, [pair.input.text for pair in job.pairs])
-        known = ~np.isnan(labels).any(axis=1)
+        known = np.array(~np.isnan(labels).any(axis=1), dtype=bool)
         if known.sum() < max(2, len(known) / 2):
             detail = f"the model labelled {known.sum()} of {len(known)} inputs in a way that could be read"
             return Failure(behaviour, "explain", "no_labels", detail, self.name)
