@@ -87,11 +87,11 @@ def selftest_config(
 def behaviour_selftest_config(
     path: Path | None, overrides: Sequence[str], *, simulators: Sequence[str], explainers: Sequence[str]
 ) -> BehaviourSelftestConfig:
-    """A self-test of behaviours as a config says, or as configs/behaviour_selftest.yaml does.
+    """A self-test of behaviours as a config says, or as configs/behaviour-selftest.yaml does.
 
     What is named replaces its parts. Raises ConfigError for a config of another kind of job.
     """
-    with resources.as_file(resources.files("scrutable.configs") / "behaviour_selftest.yaml") as default:
+    with resources.as_file(resources.files("scrutable.configs") / "behaviour-selftest.yaml") as default:
         config = load_config(path or default, overrides)
     if not isinstance(config, BehaviourSelftestConfig):
         raise ConfigError(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrutable.evaluators.behaviours.predictors.concepts import ConceptsPredictor
-from scrutable.pipeline.backends.scripted import ScriptedBackend
 from scrutable.pipeline.behaviours.concepts import (
     Bottleneck,
     Concept,
@@ -20,15 +17,8 @@ from scrutable.pipeline.behaviours.concepts import (
     read_bottleneck,
     write_bottleneck,
 )
-from scrutable.pipeline.behaviours.config import ConceptsAccount as ConceptsConfig
-from scrutable.pipeline.behaviours.config import ConceptsPredictor as PredictorConfig
-from scrutable.pipeline.behaviours.explainers.concepts import ConceptsAccount
 from scrutable.pipeline.behaviours.labelling import moved
-from scrutable.pipeline.behaviours.protocols import BehaviourServices, PredictionJob
-from scrutable.pipeline.behaviours.records import Prediction
 from scrutable.pipeline.errors import ParseError
-from scrutable.pipeline.records import CallFailure, Explanation, Failure, Prompt, ReadChoice
-from tests.toy_behaviours import definition, inputs, shown
 
 PROPOSED = "- it is polite: please, thanks\n- the time is named: now, later\n"
 NUMBERS = st.integers(-5000, 5000).map(lambda n: n / 1000)
@@ -40,37 +30,6 @@ BOTTLENECKS = st.lists(st.tuples(CONCEPTS, st.tuples(NUMBERS, NUMBERS)), min_siz
 )
 
 
-def answer(prompt: Prompt) -> str | CallFailure | list[list[float]]:
-    """Proposes two concepts; says yes where the text has the word of the one that is asked for."""
-    if not isinstance(prompt.read, ReadChoice):
-        return PROPOSED
-    word = "please" if "it is polite" in prompt.shared[-1] else "now"
-    return [[-0.05, -3.0] if word in prompt.text else [-3.0, -0.05]]
-
-
-def services(script: Any = answer) -> BehaviourServices:
-    backend = ScriptedBackend(script)
-    return BehaviourServices(
-        locate=lambda _config: None,  # type: ignore[arg-type, return-value]
-        ask=lambda _config: backend,
-        is_chat=lambda _config: False,
-        count_tokens=lambda _config, texts: [len(text.split()) for text in texts],
-        seed=0,
-    )
-
-
-def explained(labels: str, script: Any = answer) -> Explanation | Failure:
-    config = ConceptsConfig.model_validate({"model": "scripted", "labels": labels})
-    (found,) = ConceptsAccount("concepts", config, services(script)).explain([shown()])
-    return found
-
-
-def predicted(explanation: Explanation, *, n: int = 90, script: Any = answer) -> list[Prediction | Failure]:
-    asked = tuple(one for one in inputs() if one.split == "test")[:n]
-    job = PredictionJob(definition(), "explained", explanation, (), asked)
-    return ConceptsPredictor("b", PredictorConfig(model="scripted"), services(script)).predict([job])
-
-
 @given(BOTTLENECKS)
 def test_a_bottleneck_that_was_written_is_read_back(bottleneck: Bottleneck) -> None:
     assert read_bottleneck(write_bottleneck(bottleneck)) == bottleneck
@@ -80,46 +39,6 @@ def test_a_bottleneck_that_was_written_is_read_back(bottleneck: Bottleneck) -> N
 def test_what_is_no_bottleneck_is_a_parse_error(text: str) -> None:
     with pytest.raises(ParseError):
         read_bottleneck(text)
-
-
-@pytest.mark.parametrize("labels", ["llm", "keywords"])
-def test_a_planted_concept_weighs_most_and_predicts_new_inputs(labels: str) -> None:
-    explanation = explained(labels)
-    assert isinstance(explanation, Explanation)
-    bottleneck = read_bottleneck(explanation.text)
-    assert [c.phrase for c in bottleneck.concepts] == ["it is polite", "the time is named"]
-    assert bottleneck.weights[0][0] > 1  # speaks for "grant"
-    answers = predicted(explanation)
-    for one, said in zip([i for i in inputs() if i.split == "test"], answers, strict=True):
-        assert isinstance(said, Prediction)
-        assert (said.probabilities[0] > 0.5) == ("please" in one.text)
-
-
-def test_labels_of_other_texts_say_nothing() -> None:
-    own, shuffled = explained("llm"), explained("shuffled")
-    assert isinstance(own, Explanation)
-    assert isinstance(shuffled, Explanation)
-    sizes = [np.abs(read_bottleneck(e.text).weights).max() for e in (own, shuffled)]
-    assert sizes[1] < 0.3 * sizes[0]
-    (alone,) = predicted(shuffled, n=1)
-    assert isinstance(alone, Failure)
-    assert alone.kind == "nothing_to_shuffle"
-
-
-def test_a_reply_without_a_concept_and_labels_that_cannot_be_read_are_failures() -> None:
-    nothing = explained("llm", lambda _prompt: "I do not know")
-    assert isinstance(nothing, Failure)
-    assert nothing.kind == "parse"
-
-    def unreadable(prompt: Prompt) -> Any:
-        return CallFailure("refused", "no") if isinstance(prompt.read, ReadChoice) else PROPOSED
-
-    lost = explained("llm", unreadable)
-    assert isinstance(lost, Failure)
-    assert lost.kind == "no_labels"
-    known = explained("llm")
-    assert isinstance(known, Explanation)
-    assert {a.kind for a in predicted(known, script=unreadable) if isinstance(a, Failure)} == {"no_labels"}
 
 
 @pytest.mark.parametrize(
