@@ -1,4 +1,4 @@
-"""Concept bottlenecks explained and predicted with: a planted concept weighs most, labels of others nothing."""
+"""Concept bottlenecks explain and predict: a planted concept weighs most, labels of others nothing."""
 
 from __future__ import annotations
 

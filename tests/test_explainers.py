@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from toy_excerpts import excerpt, services
 
 from scrutable.pipeline.backends.scripted import Script, ScriptedBackend
+from scrutable.pipeline.behaviours.explainers import ACCOUNTS
 from scrutable.pipeline.config import ExplainerConfig
 from scrutable.pipeline.config import LlmExplainer as LlmConfig
 from scrutable.pipeline.config import ProgramExplainer as ProgramConfig
@@ -96,7 +97,9 @@ def by_code() -> list[Explainer]:
 def test_every_kind_in_the_config_has_its_explainer() -> None:
     kinds = {get_args(m.model_fields["kind"].annotation)[0] for m in get_args(get_args(ExplainerConfig)[0])}
     assert kinds == set(EXPLAINERS)
-    assert {made.language for made in EXPLAINERS.values()} == set(get_args(Language))
+    of_units = {made.language for made in EXPLAINERS.values()}
+    of_behaviours = {made.language for kind, made in ACCOUNTS.items() if kind != "given"}
+    assert of_units | of_behaviours == set(get_args(Language))
 
 
 @pytest.mark.parametrize("made", by_code(), ids=lambda made: type(made).__name__)

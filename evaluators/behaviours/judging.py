@@ -22,18 +22,25 @@ def judge_behaviour(material: Material, *, peers: Sequence[str], seed: int, draw
     """
     evidence = evidence_of(material)
     found = worth(evidence, peers=peers, seed=seed, draws=draws)
-    edits: list[Edit] = []
-    scores: list[CounterfactualScore] = []
+    edits, scores = _edited(material, evidence, seed=seed, draws=draws)
+    return Judged(found.losses, found.gains, found.forecasts, tuple(edits), tuple(scores))
+
+
+def _edited(
+    material: Material, evidence: Evidence, *, seed: int, draws: int
+) -> tuple[list[Edit], list[CounterfactualScore]]:
+    """Edits as the first simulator that reads their explanation predicts them, and the score of each."""
     raw: dict[tuple[str, str], dict[str, Prediction]] = {}
     for one in material.edit_predictions:
         raw.setdefault((one.simulator, one.explanation), {})[one.input] = one
-    own = {id: True for edit in material.edits for id in [edit.explanation]}
-    asked = {*own, *material.unedited}
-    for explanation in sorted(asked):
+    edits: list[Edit] = []
+    scores: list[CounterfactualScore] = []
+    for explanation in sorted({*(edit.explanation for edit in material.edits), *material.unedited}):
         of_one = [edit for edit in material.edits if edit.explanation == explanation]
-        for simulator in dict.fromkeys(name for name, id in raw if id == explanation):
+        simulators = list(dict.fromkeys(name for name, id in raw if id == explanation))
+        for simulator in simulators:
             predicted = predicted_edits(evidence, of_one, raw, simulator=simulator)
-            edits += predicted if not any(e.explanation == explanation for e in edits) else []
+            edits += predicted if simulator == simulators[0] else []
             scores.append(
                 score_edits(
                     evidence,
@@ -45,7 +52,7 @@ def judge_behaviour(material: Material, *, peers: Sequence[str], seed: int, draw
                     draws=draws,
                 )
             )
-    return Judged(found.losses, found.gains, found.forecasts, tuple(edits), tuple(scores))
+    return edits, scores
 
 
 def evidence_of(material: Material) -> Evidence:
