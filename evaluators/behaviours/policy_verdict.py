@@ -17,6 +17,7 @@ BEATS_EXAMPLES = 0.8  # share of policies on which the true rule is to say more 
 MOST_SHUFFLED = 0.05  # bits that rules of other policies may gain
 FEWEST_GAINED = 0.25  # share of what can be gained that the true rule is to gain
 RECOVERED = 0.8  # share of the truth's gain at which an explanation counts as found
+FEWEST_BITS = 0.1  # and what it has to gain where the simulator makes nothing of the truth
 
 
 def policy_results(cases: Sequence[PolicyCase], *, seed: int, draws: int = 2000) -> list[PolicyResult]:
@@ -58,8 +59,9 @@ def _result(
         beats_examples_high=high,
     )
     if first.explainer != TRUTH:
+        truth = [truths.get((case.simulator, case.policy), math.nan) for case in group]
         found = [
-            case.bits >= RECOVERED * truths.get((case.simulator, case.policy), math.nan) for case in group
+            case.bits >= max(RECOVERED * best, FEWEST_BITS) for case, best in zip(group, truth, strict=True)
         ]
         return replace(result, recovery=sum(found) / len(group))
     complaints = _complaints(result, beats, len(compared))
