@@ -24,8 +24,8 @@ def test_neurons_and_behaviours_of_a_real_model_share_one_run_and_one_report(tmp
     config["scoring"] = {"nulls": 1, "draws": 100, "budgets": []}
     config["random_subject"] = 0
     config["behaviours"] = {
-        "behaviours": ["sentiment", "copying", "planted_complaint"],
-        "inputs": 40,
+        "behaviours": ["sentiment", "planted_complaint"],
+        "inputs": 24,
         "explainers": {
             "llm": {"kind": "llm", **model},
             "rules": {"kind": "rules"},
@@ -48,7 +48,7 @@ def test_neurons_and_behaviours_of_a_real_model_share_one_run_and_one_report(tmp
     run = load_run(tmp_path / "demo")
     assert len(run.scores)
     found = run.behaviours
-    assert set(found.behaviours["behaviour"]) == {"sentiment", "copying", "planted_complaint"}
+    assert set(found.behaviours["behaviour"]) == {"sentiment", "planted_complaint"}
     explained = set(found.behaviours.query("reason == ''")["behaviour"])
     assert "planted_complaint" in explained
     told = {(row.unit, row.explainer) for row in found.explanations.itertuples()}
