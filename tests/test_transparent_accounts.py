@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,20 +13,18 @@ from scrutable.pipeline.behaviours.config import RulesAccount as RulesConfig
 from scrutable.pipeline.behaviours.config import TemplateAccount as TemplateConfig
 from scrutable.pipeline.behaviours.config import TreeAccount as TreeConfig
 from scrutable.pipeline.behaviours.config import WordsAccount as WordsConfig
-from scrutable.pipeline.behaviours.cues import readable_cues
 from scrutable.pipeline.behaviours.explainers.rules import RulesAccount
 from scrutable.pipeline.behaviours.explainers.template import TemplateAccount
 from scrutable.pipeline.behaviours.explainers.tree import TreeAccount
 from scrutable.pipeline.behaviours.explainers.words import WordsAccount
 from scrutable.pipeline.behaviours.folds import folds
-from scrutable.pipeline.behaviours.pairs import balanced
 from scrutable.pipeline.behaviours.policies import outcome_of
-from scrutable.pipeline.behaviours.policy_text import read_policy, write_condition
-from scrutable.pipeline.behaviours.protocols import Shown
+from scrutable.pipeline.behaviours.policy_text import read_policy
+from scrutable.pipeline.behaviours.protocols import Pair, Shown
 from scrutable.pipeline.behaviours.records import Input
 from scrutable.pipeline.behaviours.word_table import read_word_table, strongest
-from scrutable.pipeline.records import Explanation
-from tests.toy_behaviours import OUTCOMES, coin, shown
+from scrutable.pipeline.records import Explanation, Failure
+from tests.toy_behaviours import OUTCOMES, coin, definition, observed, shown
 
 WORDS = ("lamp", "key", "tea", "red", "blue", "please", "now", "again", "3", "mother", "not")
 
@@ -39,10 +38,6 @@ def asked(n: int = 160, *, seed: int = 0) -> tuple[Input, ...]:
         text = " ".join(words) + rng.choice([".", "?", "!"])
         found.append(Input(f"desk.{number}", "desk", f"source {number % 20}", "explain", text))
     return tuple(found)
-
-
-def has(*words: str) -> Callable[[Input], bool]:
-    return lambda one: all(word in one.text.replace("?", " ").replace("!", " ").split() for word in words)
 
 
 def explained(account: Any, config: Any, rule: Callable[[Input], str]) -> Explanation:
@@ -66,17 +61,50 @@ PLANTED: dict[str, Callable[[Input], str]] = {
 }
 
 
+POLICIES = [(RulesAccount, RulesConfig()), (TreeAccount, TreeConfig())]
+
+
 @pytest.mark.parametrize("rule", PLANTED.values(), ids=PLANTED)
-@pytest.mark.parametrize(("account", "config"), [(RulesAccount, RulesConfig()), (TreeAccount, TreeConfig())])
+@pytest.mark.parametrize(("account", "config"), POLICIES)
 def test_a_planted_rule_is_found(account: Any, config: Any, rule: Callable[[Input], str]) -> None:
     assert accuracy(explained(account, config, rule), rule) > 0.95
 
 
-@pytest.mark.parametrize(("account", "config"), [(RulesAccount, RulesConfig()), (TreeAccount, TreeConfig())])
+@pytest.mark.parametrize(("account", "config"), POLICIES)
 def test_noise_mostly_gives_one_branch(account: Any, config: Any) -> None:
     """Not always: a size is chosen within one standard error."""
     sizes = [len(read_policy(explained(account, config, coin(seed)).text).branches) for seed in range(6)]
     assert sizes.count(1) >= 4
+
+
+@pytest.mark.parametrize(("account", "config"), POLICIES)
+def test_what_tells_within_one_source_alone_is_no_rule(account: Any, config: Any) -> None:
+    """Of held-out sources the commonest outcome is right, and the word of one source is never there."""
+    given = [replace(one, source=f"b {n % 9}", text="x y") for n, one in enumerate(asked(90))]
+    odd = [replace(one, id=f"odd.{n}", source="a", text="x please") for n, one in enumerate(asked(8))]
+    job = shown((*given, *odd), rule=PLANTED["one word"])
+    (answer,) = account("x", config, None).explain([job])
+    assert answer.text == "deny otherwise"
+
+
+@pytest.mark.parametrize(("account", "config"), POLICIES)
+def test_sizes_are_at_most_what_the_config_says(account: Any, config: Any) -> None:
+    def rule(one: Input) -> str:
+        return "grant" if ("please" if one.text.endswith("?") else "red") in one.text else "deny"
+
+    small = config.model_copy(update={"rules": 1} if account is RulesAccount else {"leaves": 2})
+    sizes = [len(read_policy(explained(account, one, rule).text).branches) for one in (config, small)]
+    assert sizes[0] > 2 >= sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("account", "config"), [*POLICIES, (WordsAccount, WordsConfig()), (TemplateAccount, TemplateConfig())]
+)
+def test_the_same_pairs_give_the_same_account_and_all_of_them_are_named(account: Any, config: Any) -> None:
+    first, second = (explained(account, config, PLANTED["an exception"]) for _ in range(2))
+    assert first == second
+    assert first.shown == tuple(one.id for one in asked())
+    assert first.language == account.language
 
 
 def test_a_table_of_words_finds_those_that_tell() -> None:
@@ -90,13 +118,24 @@ def test_the_template_names_the_words_of_each_outcome() -> None:
     assert '"deny" when' in text
 
 
-def test_cues_tell_inputs_apart_and_the_shortest_of_those_that_are_alike_stays() -> None:
-    cues = readable_cues(shown(asked(), rule=PLANTED["a position"]).pairs, OUTCOMES)
-    rows = {row.tobytes() for row in cues.holds}
-    assert len(rows) == len(cues.conditions)
-    assert all(2 <= row.sum() <= row.size - 2 for row in cues.holds)
-    written = [write_condition(cue) for cue in cues.conditions]
-    assert written == sorted(written, key=lambda text: (len(text), text))
+def test_a_table_of_words_gives_a_low_bias_to_what_never_occurs() -> None:
+    given = asked()
+    seen = observed(given, PLANTED["one word"])
+    three = definition(readout={"kind": "choice", "labels": [*OUTCOMES, "delay"]})
+    job = Shown(three, tuple(Pair(one, seen[one.id]) for one in given))
+    (answer,) = WordsAccount("x", WordsConfig(), None).explain([job])  # type: ignore[arg-type]
+    assert isinstance(answer, Explanation)
+    table = read_word_table(answer.text)
+    assert table.outcomes == (*OUTCOMES, "delay")
+    assert table.bias[2] < min(table.bias[:2]) - 2
+
+
+def test_the_template_fails_by_name_where_no_word_goes_with_any_outcome() -> None:
+    given = [replace(one, text="...") for one in asked()]
+    job = shown(given, rule=coin(0))
+    (answer,) = TemplateAccount("x", TemplateConfig(), None).explain([job])  # type: ignore[arg-type]
+    assert isinstance(answer, Failure)
+    assert answer.kind == "nothing_to_list"
 
 
 def test_sources_are_held_out_whole() -> None:
@@ -107,12 +146,3 @@ def test_sources_are_held_out_whole() -> None:
         inside = {pair.input.source for pair, held in zip(pairs, mask, strict=True) if held}
         outside = {pair.input.source for pair, held in zip(pairs, mask, strict=True) if not held}
         assert not inside & outside
-
-
-def test_shown_pairs_are_balanced_over_outcomes_and_spread_over_sources() -> None:
-    job: Shown = shown(asked(), rule=PLANTED["a conjunction"])
-    chosen = balanced(job, count=12, seed=0)
-    counts = [sum(pair.observation.outcome == outcome for pair in chosen) for outcome in OUTCOMES]
-    assert counts == [6, 6]
-    assert len({pair.input.source for pair in chosen}) >= 8
-    assert chosen == balanced(job, count=12, seed=0) != balanced(job, count=12, seed=1)

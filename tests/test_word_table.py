@@ -46,6 +46,8 @@ def test_what_is_no_table_is_a_parse_error(text: str) -> None:
         '{"outcomes": ["a", "b"], "bias": [0], "weights": {}}',
         '{"outcomes": ["a", "b"], "bias": [0, NaN], "weights": {}}',
         '{"outcomes": ["a", "b"], "bias": [0, 1], "weights": {"x": [1]}}',
+        '{"outcomes": ["a", "b"], "bias": [0, 1e308], "weights": {}}',
+        '{"outcomes": ["a", "b", "b"], "bias": [0, 1, 2], "weights": {}}',
     ],
 )
 def test_a_table_with_the_wrong_numbers_is_none(text: str) -> None:

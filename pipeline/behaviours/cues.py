@@ -6,6 +6,7 @@ shapes, how the text begins and ends, and its length. Shape key: A cues, N input
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.pipeline.behaviours.policies import (
+    MOST,
     Before,
     Begins,
     Condition,
@@ -42,18 +44,29 @@ class Cues(NamedTuple):
     outcomes: NDArray[np.intp]  # (N,) in the order of the definition
 
 
-def readable_cues(pairs: Sequence[Pair], outcomes: Sequence[str]) -> Cues:
-    """The cues that tell these inputs apart. Of cues that hold of the same inputs the shortest stays."""
+def readable_cues(
+    pairs: Sequence[Pair], outcomes: Sequence[str], *, among: NDArray[np.bool_] | None = None
+) -> Cues:
+    """The cues that tell inputs apart. Of cues that hold of the same inputs the shortest stays.
+
+    Args:
+        pairs: (N,) whose rows of truth values are wanted.
+        outcomes: of the definition.
+        among: (N,) the pairs that cues are chosen by, all if None. Whoever holds out pairs to be predicted
+            must not choose by them.
+    """
     texts = [pair.input.text for pair in pairs]
     done = np.array([list(outcomes).index(pair.observation.outcome) for pair in pairs], dtype=np.intp)
+    mask = np.ones(len(pairs), dtype=bool) if among is None else among
+    seen = [text for text, is_seen in zip(texts, mask, strict=True) if is_seen]
     ordered = sorted(
-        set(_candidates(texts, done)), key=lambda cue: (len(write_condition(cue)), write_condition(cue))
+        set(_candidates(seen, done[mask])), key=lambda cue: (len(write_condition(cue)), write_condition(cue))
     )
     kept: dict[bytes, tuple[Condition, NDArray[np.bool_]]] = {}
     for cue in ordered:
         row = truth_of(cue, texts)
-        if _FEWEST <= row.sum() <= row.size - _FEWEST:
-            kept.setdefault(row.tobytes(), (cue, row))
+        if _FEWEST <= row[mask].sum() <= mask.sum() - _FEWEST:
+            kept.setdefault(row[mask].tobytes(), (cue, row))
     rows = [row for _, row in kept.values()]
     holds = np.array(rows, dtype=bool).reshape(len(rows), len(texts))
     return Cues(tuple(cue for cue, _ in kept.values()), holds, done)
@@ -61,7 +74,12 @@ def readable_cues(pairs: Sequence[Pair], outcomes: Sequence[str]) -> Cues:
 
 def truth_of(condition: Condition, texts: Sequence[str]) -> NDArray[np.bool_]:
     """(N,) where a condition holds."""
-    return np.array([condition_holds(condition, text) for text in texts], dtype=bool)
+    return np.array(_truth(condition, tuple(texts)), dtype=bool)
+
+
+@functools.lru_cache(maxsize=4096)  # whoever holds out pairs asks again for each fold
+def _truth(condition: Condition, texts: tuple[str, ...]) -> tuple[bool, ...]:
+    return tuple(condition_holds(condition, text) for text in texts)
 
 
 def _candidates(texts: Sequence[str], outcomes: NDArray[np.intp]) -> list[Condition]:
@@ -85,7 +103,7 @@ def _candidates(texts: Sequence[str], outcomes: NDArray[np.intp]) -> list[Condit
         *(Mentions(test, 2) for test in (digit, *of_words[:_PLACED])),
         *map(Begins, [digit, *(Text("word", (word,)) for word, _ in firsts)]),
         *map(Finishes, [digit, *(Text("word", (word,)) for word, _ in lasts)]),
-        *(Longer(int(np.quantile(lengths, q))) for q in _LENGTHS if lengths),
+        *(Longer(min(int(np.quantile(lengths, q)), MOST)) for q in _LENGTHS if lengths),
         *(Before(a, b) for a in of_words[:_ORDERED] for b in of_words[:_ORDERED] if a != b),
     ]
 

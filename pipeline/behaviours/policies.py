@@ -22,6 +22,7 @@ Outcomes are words, or strings in quotes. Inputs are cut into words as the texts
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
@@ -139,13 +140,18 @@ class Policy:
 
 def outcome_of(policy: Policy, text: str) -> str:
     """What the policy does with an input."""
-    tokens = tuple(token for token in split_words(text) if token.strip())
+    tokens = _tokens(text)
     return next(b.outcome for b in policy.branches if b.condition is None or _holds(b.condition, tokens))
 
 
 def condition_holds(condition: Condition, text: str) -> bool:
     """Whether a condition holds of an input."""
-    return _holds(condition, tuple(token for token in split_words(text) if token.strip()))
+    return _holds(condition, _tokens(text))
+
+
+@functools.lru_cache(maxsize=4096)  # many conditions are tried on the same inputs
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(token for token in split_words(text) if token.strip())
 
 
 def _holds(condition: Condition, tokens: Sequence[str]) -> bool:

@@ -6,7 +6,6 @@ Shape key: K outcomes.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.words import split_words
 
 _DIGITS = 3
+_LARGEST = 1e6  # nats; more says nothing more, and sums must stay finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class WordTable:
             len(row) != len(self.outcomes) for row in (self.bias, *self.weights.values())
         ):
             raise ValueError("expected at least two outcomes, and a number for each in every row")
+        if len(set(self.outcomes)) < len(self.outcomes):
+            raise ValueError(f"an outcome twice among {self.outcomes}")
 
 
 def words_of(text: str) -> list[str]:
@@ -87,6 +89,6 @@ def _numbers(row: Any) -> tuple[float, ...]:
     if not isinstance(row, list):
         raise ValueError("expected a list of numbers")
     found = tuple(float(value) for value in row)
-    if not all(map(math.isfinite, found)):
-        raise ValueError("expected finite numbers")
+    if not all(abs(value) <= _LARGEST for value in found):  # NaN is none of these
+        raise ValueError(f"expected numbers from -{_LARGEST:g} to {_LARGEST:g}")
     return found

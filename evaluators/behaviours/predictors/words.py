@@ -40,6 +40,10 @@ class WordsPredictor:
             table = read_word_table(job.explanation.text)
         except ParseError as error:
             return [Failure(behaviour, "predict", "parse", f"{id}: {error}", self.name) for _ in job.inputs]
+        strange = [name for name in table.outcomes if name not in job.definition.outcomes]
+        if strange and job.explanation.unit == behaviour:  # by position only another behaviour's are read
+            detail = f"{id}: the behaviour has no outcome {strange[0]!r}"
+            return [Failure(behaviour, "predict", "unknown_outcome", detail, self.name) for _ in job.inputs]
         places = matched(table.outcomes, job.definition.outcomes)
         if places is None:
             detail = f"{id}: speaks of {len(table.outcomes)} outcomes, not of {len(job.definition.outcomes)}"

@@ -47,14 +47,17 @@ class RulesAccount:
     def _explain(self, job: Shown) -> Explanation | Failure:
         outcomes = job.definition.outcomes
         cues = readable_cues(job.pairs, outcomes)
-
-        known: dict[bytes, list[_Rule]] = {}
+        known: dict[bytes, tuple[Cues, list[_Rule]]] = {}
 
         def predict(n: int, fit: Bools, new: Bools) -> NDArray[np.intp]:
+            if n == 0:  # by all: what is commonest outside a fold is rarer in it, a point for any cue
+                return np.full(int(new.sum()), np.bincount(cues.outcomes).argmax())
             if fit.tobytes() not in known:  # a list of n rules is the beginning of a longer one
-                known[fit.tobytes()] = _found(cues, fit, self._config.rules, n_outcomes=len(outcomes))
-            rules = known[fit.tobytes()][:n]
-            return _predicted(rules, _otherwise(rules, cues, fit), cues.holds[:, new])
+                chosen = readable_cues(job.pairs, outcomes, among=fit)
+                longest = _found(chosen, fit, self._config.rules, n_outcomes=len(outcomes))
+                known[fit.tobytes()] = chosen, longest
+            chosen, longest = known[fit.tobytes()]
+            return _predicted(longest[:n], _otherwise(longest[:n], chosen, fit), chosen.holds[:, new])
 
         n = chosen_size(job.pairs, cues.outcomes, range(self._config.rules + 1), predict)
         everything = np.ones(len(job.pairs), dtype=bool)

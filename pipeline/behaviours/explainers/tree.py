@@ -39,11 +39,17 @@ class TreeAccount:
     def _explain(self, job: Shown) -> Explanation | Failure:
         outcomes = job.definition.outcomes
         cues = readable_cues(job.pairs, outcomes)
+        known: dict[bytes, Cues] = {}
 
         def predict(leaves: int, fit: NDArray[np.bool_], new: NDArray[np.bool_]) -> NDArray[np.intp]:
-            if leaves == 1 or not cues.conditions:
+            if leaves == 1:  # by all: what is commonest outside a fold is rarer in it, a point for any cue
+                return np.full(int(new.sum()), np.bincount(cues.outcomes).argmax())
+            if fit.tobytes() not in known:
+                known[fit.tobytes()] = readable_cues(job.pairs, outcomes, among=fit)
+            chosen = known[fit.tobytes()]
+            if not chosen.conditions:
                 return np.full(int(new.sum()), np.bincount(cues.outcomes[fit]).argmax())
-            found: NDArray[np.intp] = _grown(cues, fit, leaves).predict(cues.holds[:, new].T)
+            found: NDArray[np.intp] = _grown(chosen, fit, leaves).predict(chosen.holds[:, new].T)
             return found
 
         leaves = chosen_size(job.pairs, cues.outcomes, range(1, self._config.leaves + 1), predict)
