@@ -367,7 +367,8 @@ def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str
             watch=job.clock,
             note=job.note,
         )
-        parts.check()
+        if not study.is_scored:
+            parts.check()
         study.run(until=until)
         if until == "score":
             page = _report(job.folder.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,15 +163,6 @@ class Run:
         return self._frame("failures")
 
     def _frame(self, table: str) -> pd.DataFrame:
-        import pandas as pd
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         from scrutable.pipeline.store import TABLES
 
-        whole = self._folder.level / f"{table}.parquet"
-        paths = [whole] if whole.exists() else self._folder.parts(table)
-        if not paths:
-            return pd.DataFrame(columns=TABLES[table].names)
-        tables = pa.concat_tables([pq.read_table(path) for path in paths])
-        return cast("pd.DataFrame", tables.to_pandas())
+        return self._folder.read_frame(table, TABLES[table])

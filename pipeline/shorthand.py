@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scrutable.pipeline.behaviours.config import (
     ACCOUNT_KINDS,
@@ -21,6 +21,8 @@ from scrutable.pipeline.config import (
     parse_config,
 )
 from scrutable.pipeline.errors import ConfigError
+
+Selftest = TypeVar("Selftest", SelftestConfig, BehaviourSelftestConfig)
 
 DEFAULT_SIMULATOR = "trained"
 _TRANSPARENT = ("table", "ngrams", "program")  # read whatever is written for them, and cost nothing
@@ -67,44 +69,49 @@ def selftest_config(
 
     Raises ConfigError for a config of another kind of job.
     """
-    with resources.as_file(resources.files("scrutable.configs") / "selftest.yaml") as default:
-        config = load_config(path or default, overrides)
-    if not isinstance(config, SelftestConfig):
-        raise ConfigError(
-            f"{path}: its job is {config.job!r}; a self-test needs job: selftest, or a run folder"
-        )
-    if not simulators and not explainers:
-        return config
-    data = config.model_dump(mode="json")
-    if simulators:
-        data["simulators"] = _sections(simulators, SIMULATOR_KINDS, otherwise="prompted")
-    data["explainers"] = _sections(explainers, EXPLAINER_KINDS, otherwise="llm")
-    changed = parse_config(data, source="the command line")
-    assert isinstance(changed, SelftestConfig)
-    return changed
+    config = _given_or_shipped(path, overrides, "selftest.yaml", SelftestConfig, job="selftest")
+    named = (
+        _sections(simulators, SIMULATOR_KINDS, otherwise="prompted"),
+        _sections(explainers, EXPLAINER_KINDS, otherwise="llm"),
+    )
+    return _with_parts(config, *named)
 
 
 def behaviour_selftest_config(
     path: Path | None, overrides: Sequence[str], *, simulators: Sequence[str], explainers: Sequence[str]
 ) -> BehaviourSelftestConfig:
-    """A self-test of behaviours as a config says, or as configs/behaviour-selftest.yaml does.
+    """The same of behaviours, by configs/behaviour-selftest.yaml. Raises as `selftest_config` does."""
+    config = _given_or_shipped(
+        path, overrides, "behaviour-selftest.yaml", BehaviourSelftestConfig, job="behaviour_selftest"
+    )
+    named = (
+        _sections(simulators, PREDICTOR_KINDS, otherwise="prompted"),
+        _sections(explainers, ACCOUNT_KINDS, otherwise="llm"),
+    )
+    return _with_parts(config, *named)
 
-    What is named replaces its parts. Raises ConfigError for a config of another kind of job.
-    """
-    with resources.as_file(resources.files("scrutable.configs") / "behaviour-selftest.yaml") as default:
+
+def _given_or_shipped(
+    path: Path | None, overrides: Sequence[str], shipped: str, kind: type[Selftest], *, job: str
+) -> Selftest:
+    """The config at a path, or the one that comes with the package."""
+    with resources.as_file(resources.files("scrutable.configs") / shipped) as default:
         config = load_config(path or default, overrides)
-    if not isinstance(config, BehaviourSelftestConfig):
-        raise ConfigError(
-            f"{path}: its job is {config.job!r}; this needs job: behaviour_selftest, or a run folder"
-        )
+    if not isinstance(config, kind):
+        raise ConfigError(f"{path}: its job is {config.job!r}; a self-test needs job: {job}, or a run folder")
+    return config
+
+
+def _with_parts(config: Selftest, simulators: Mapping[str, Any], explainers: Mapping[str, Any]) -> Selftest:
+    """The config with what is named in place of its simulators, if any are, and of its explainers."""
     if not simulators and not explainers:
         return config
     data = config.model_dump(mode="json")
     if simulators:
-        data["simulators"] = _sections(simulators, PREDICTOR_KINDS, otherwise="prompted")
-    data["explainers"] = _sections(explainers, ACCOUNT_KINDS, otherwise="llm")
+        data["simulators"] = dict(simulators)
+    data["explainers"] = dict(explainers)
     changed = parse_config(data, source="the command line")
-    assert isinstance(changed, BehaviourSelftestConfig)
+    assert isinstance(changed, type(config))
     return changed
 
 

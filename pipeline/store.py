@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +51,9 @@ from scrutable.pipeline.records import (
     Unit,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -220,6 +223,16 @@ class RunFolder:
                     )
                 )
         return excerpts
+
+    def read_frame(self, table: str, schema: pa.Schema) -> pd.DataFrame:
+        """A table as it was written at last, or the parts of it that there are; empty where there is none."""
+        import pandas as pd
+
+        whole = self.level / f"{table}.parquet"
+        paths = [whole] if whole.exists() else self.parts(table)
+        if not paths:
+            return pd.DataFrame(columns=schema.names)
+        return cast("pd.DataFrame", pa.concat_tables([pq.read_table(path) for path in paths]).to_pandas())
 
     def parts(self, stage: str) -> list[Path]:
         """The finished parts of a stage, by name."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scrutable.evaluators.behaviours.counterfactuals import edit_id, predicted_edits, score_edits
+from scrutable.evaluators.behaviours.counterfactuals import predicted_edits, score_edits
 from scrutable.pipeline.behaviours.records import CounterfactualScore, Edit, Prediction, Scope
 from tests.toy_behaviours import OUTCOMES, coin, evidence, inputs, polite, predicted
 
@@ -28,7 +28,7 @@ def edits(scope: Scope, *, turned: bool) -> list[Edit]:
 
 
 def predictions(made: list[Edit], *, right: bool) -> dict[str, Prediction]:
-    said = {edit_id(e): e.after if right else OUTCOMES[1 - OUTCOMES.index(e.after)] for e in made}
+    said = {e.edited_id: e.after if right else OUTCOMES[1 - OUTCOMES.index(e.after)] for e in made}
     return {
         id: Prediction(
             "desk", id, "reader", "explained", "desk/llm", (0.98, 0.02) if k == "grant" else (0.02, 0.98)

@@ -19,10 +19,11 @@ from scrutable.pipeline.config import TableExplainer as TableConfig
 from scrutable.pipeline.config import TemplateExplainer as TemplateConfig
 from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.explainers import EXPLAINERS
-from scrutable.pipeline.explainers.llm import LlmExplainer, parse_explanation
+from scrutable.pipeline.explainers.llm import LlmExplainer
 from scrutable.pipeline.explainers.program import ProgramExplainer, best_program
 from scrutable.pipeline.explainers.table import TableExplainer
 from scrutable.pipeline.explainers.template import TemplateExplainer
+from scrutable.pipeline.parsing import parse_explanation
 from scrutable.pipeline.program_text import read_program, write_program
 from scrutable.pipeline.programs import levels
 from scrutable.pipeline.prompting import template

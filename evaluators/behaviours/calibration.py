@@ -20,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scrutable.pipeline.behaviours.heads import log_softmax
+
 Floats = NDArray[np.float64]
 
 PENALTY = 2.0  # on the square of the slope: about as strong as two inputs of evidence
@@ -39,9 +41,7 @@ class Calibrator(NamedTuple):
 
     def logs(self, probabilities: Floats) -> Floats:
         """(N, K) calibrated log-probabilities of raw probabilities (N, K)."""
-        logits = self.prior + self.slope * (centred(probabilities) - self.centre) / self.scale
-        shifted: Floats = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        return shifted
+        return log_softmax(self.prior + self.slope * (centred(probabilities) - self.centre) / self.scale)
 
 
 def log_rates(outcomes: NDArray[np.intp], *, n_outcomes: int) -> Floats:
@@ -74,8 +74,7 @@ def fit_calibrator(probabilities: Floats, outcomes: NDArray[np.intp], prior: Flo
     rows = np.arange(len(outcomes))
 
     def loss(slope: float) -> float:
-        logits = prior + slope * z / scale
-        logs = logits[rows, outcomes] - np.logaddexp.reduce(logits, axis=1)
+        logs = log_softmax(prior + slope * z / scale)[rows, outcomes]
         return float(PENALTY / 2 * slope**2 - logs.sum())
 
     slope = float(minimize_scalar(loss, bounds=(0.0, _STEEPEST), method="bounded").x)

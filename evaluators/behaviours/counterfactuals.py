@@ -38,7 +38,7 @@ def predicted_edits(
     Args:
         evidence: of the behaviour; its calibrate split fits the maps, as for test inputs.
         edits: of one explanation of the behaviour.
-        predictions: for each simulator and explanation, `edit_id` → prediction of the edited text.
+        predictions: for each simulator and explanation, `Edit.edited_id` → prediction of the edited text.
         simulator: whose predictions.
     """
     if not edits:
@@ -54,16 +54,11 @@ def predicted_edits(
     return [
         replace(
             edit,
-            probabilities=found[0].get(edit_id(edit), ()),
-            null=found[1].get(edit_id(edit), ()) if len(found) > 1 else (),
+            probabilities=found[0].get(edit.edited_id, ()),
+            null=found[1].get(edit.edited_id, ()) if len(found) > 1 else (),
         )
         for edit in edits
     ]
-
-
-def edit_id(edit: Edit) -> str:
-    """The id of an edited input, as predictions name it."""
-    return f"{edit.input}~{edit.scope}"
 
 
 def _calibrated(

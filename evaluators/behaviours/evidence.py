@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scrutable.evaluators.behaviours.calibration import Calibrator, Floats, fit_calibrator, log_rates
-from scrutable.pipeline.behaviours.records import Input, Observation, Prediction
-
-SUBJECT = "subject"  # the name of the subject among the models that are asked
+from scrutable.pipeline.behaviours.records import SUBJECT, Input, Observation, Prediction
 
 
 class Key(NamedTuple):

@@ -12,7 +12,7 @@ examples and own answer of the first simulator that can. Shape key: N test input
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -275,12 +275,3 @@ def _forecasts(evidence: Evidence, one: _Told, surprising: Bools) -> Iterator[Fo
                 bits=float(costs[i]),
                 is_surprising=bool(surprising[i]),
             )
-
-
-def explained_keys(predictions: Mapping[Key, object], behaviour: str) -> list[Key]:
-    """The keys of predictions from explanations of the behaviour itself."""
-    return [
-        key
-        for key in predictions
-        if key.condition == "explained" and key.explanation.rpartition("/")[0] == behaviour
-    ]

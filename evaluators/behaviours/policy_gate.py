@@ -29,6 +29,7 @@ from scrutable.pipeline.behaviours.protocols import (
 )
 from scrutable.pipeline.behaviours.readouts import decide
 from scrutable.pipeline.behaviours.records import (
+    SUBJECT,
     Gain,
     Input,
     Loss,
@@ -42,7 +43,6 @@ from scrutable.pipeline.protocols import Progress
 from scrutable.pipeline.records import Explanation, Failure, Language
 
 TESTED: tuple[Language, ...] = ("english", "policy")  # languages in which a rule can be said
-_SUBJECT = "subject"
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,21 @@ class PolicyTrial:
         name = definition.name
         return tuple(replace(one, id=f"{name}.{number}", behaviour=name) for number, one in numbered)
 
-    def observed(self, definition: Definition) -> dict[str, Observation]:
-        """What the subject does with them."""
+    @cached_property
+    def observed(self) -> dict[str, dict[str, Observation]]:
+        """Policy → input → what the subject does with it."""
+        return {one.name: self._observed(one) for one in self.definitions}
+
+    def _observed(self, definition: Definition) -> dict[str, Observation]:
         inputs = self.inputs(definition)
         answers = self.subject(definition).read(definition, inputs)
         readings = [answer if isinstance(answer, Reading) else None for answer in answers]
-        seen = decide(definition, inputs, readings, model=_SUBJECT)
+        seen = decide(definition, inputs, readings, model=SUBJECT)
         return {one.input: one for one in seen if one}
 
     def shown(self, definition: Definition) -> Shown:
         """What an explainer sees of a policy."""
-        seen = self.observed(definition)
+        seen = self.observed[definition.name]
         inputs = self.inputs(definition)
         return Shown(definition, tuple(Pair(one, seen[one.id]) for one in inputs if one.split == "explain"))
 
@@ -150,7 +154,7 @@ class PolicyTrial:
             behaviour=definition.name,
             outcomes=definition.outcomes,
             inputs=inputs,
-            observations={_SUBJECT: self.observed(definition)},
+            observations={SUBJECT: self.observed[definition.name]},
             predictions=by_key(answers),
         )
         return worth(evidence, peers=(), seed=self.seed, draws=self.config.scoring.draws)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scrutable.evaluators.report.data import records
 from scrutable.pipeline.behaviours.records import (
+    SUBJECT,
     Behaviour,
     CounterfactualScore,
     Edit,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-
-SUBJECT = "subject"  # the name of the subject among the models that are asked
 
 
 @dataclass(frozen=True, slots=True)

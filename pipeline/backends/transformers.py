@@ -11,6 +11,7 @@ import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -21,10 +22,10 @@ from transformers.utils import logging as transformers_logging
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadChoice, ReadLabels
+from scrutable.pipeline.spelling import Frame, chat_frame, check_chat, lead_ids, token_ids
 
 _LOGIT_ROWS = 256  # rows of (V,) logits held at a time: 150k entries x 256 rows x 4 bytes = 155 MB
 _KEPT_PREFIXES = 4
-_MESSAGE = "\ue002"  # stands for the message while its frame is written; no text contains it
 
 
 class _Encoded(NamedTuple):
@@ -57,11 +58,7 @@ class TransformersBackend:
         # padding between a text and its continuation would take up room in a sliding window
         self._needs_equal_lengths = getattr(self._model.config, "sliding_window", None) is not None
         self._prefixes: dict[tuple[tuple[int, ...], ...], Any] = {}
-        self._frame_of_message: tuple[str, str] | None = None
-        bare, full = (
-            self._tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True)
-        )
-        self._lead = tuple(full[: full.index(bare[0])])  # a BOS token, or nothing
+        self._lead = lead_ids(self._tokenizer)
 
     def in_batches_of(self, size: int) -> TransformersBackend:
         """The same loaded model, answering `size` prompts at a time."""
@@ -126,11 +123,11 @@ class TransformersBackend:
             if not encoded.ids or encoded.reads[:1] == (-1,):
                 answers[encoded.number] = CallFailure("malformed", "no token stands before the first reading")
                 continue
-            key: Any = read if isinstance(read, Generate) else (bool(encoded.endings), read.labels)
-            if encoded.endings:
-                key = True  # each has its own
-            if self._needs_equal_lengths and isinstance(read, Generate):
-                key = (read, len(encoded.ids))
+            key: Any
+            if isinstance(read, Generate):
+                key = (read, len(encoded.ids) if self._needs_equal_lengths else 0)
+            else:
+                key = True if encoded.endings else read.labels  # each prompt has endings of its own
             groups.setdefault((encoded.shared, key), []).append(encoded)
         for group in groups.values():
             ordered = sorted(group, key=lambda e: (len(e.ids), e.number))
@@ -141,9 +138,8 @@ class TransformersBackend:
         for number, prompt in enumerate(prompts):
             if prompt.is_chat and isinstance(prompt.read, ReadLabels):
                 raise CapabilityError("label distributions cannot be read inside a chat message")
-            before, after = self._frame() if prompt.is_chat else ("", "")
-            shared = [tuple(self._ids(part)) for part in prompt.shared]
-            lead = (*self._ids(before, is_ours=True),) if prompt.is_chat else self._lead
+            lead, after = self._frame if prompt.is_chat else (self._lead, ())
+            shared = [self._ids(part) for part in prompt.shared]
             if lead:
                 shared = [lead, *shared]
             ids: list[int] = []
@@ -155,7 +151,7 @@ class TransformersBackend:
                 reads.append(len(ids) - 1)
                 start = stop
             ids += self._ids(prompt.text[start:])
-            ids += [*self._ids(after, is_ours=True), *self._ids(prompt.reply_start)]
+            ids += [*after, *self._ids(prompt.reply_start)]
             shared = [part for part in shared if part]
             if shared and (not ids or reads[:1] == [-1]):
                 # the model needs a token of the prompt's own, and a reading before it needs one to stand on
@@ -170,33 +166,17 @@ class TransformersBackend:
 
     def _choice_ids(self, read: ReadChoice) -> tuple[tuple[int, ...], ...]:
         """The tokens of each label. Raises CapabilityError for labels that cannot be told apart."""
-        choices = tuple(tuple(self._ids(label)) for label in read.labels)
+        choices = tuple(self._ids(label) for label in read.labels)
         if len(set(choices)) < len(choices) or not all(choices):
             raise CapabilityError(f"model {self.name}: the labels {read.labels} are not different texts")
         return choices
 
-    def _frame(self) -> tuple[str, str]:
-        """What the chat template writes before and after a message."""
-        if self._frame_of_message is None:
-            _check_chat(self._tokenizer, self.name)
-            frame = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": _MESSAGE}], tokenize=False, add_generation_prompt=True
-            )
-            before, found, after = frame.partition(_MESSAGE)
-            if not found or _MESSAGE in after:
-                raise CapabilityError(f"model {self.name}: its chat template does not show a message once")
-            self._frame_of_message = (before, after)
-        return self._frame_of_message
+    @cached_property
+    def _frame(self) -> Frame:
+        return chat_frame(self._tokenizer, name=self.name)
 
-    def _ids(self, text: str, *, is_ours: bool = False) -> list[int]:
-        """The tokens of a text. Outside our own frame, what is spelt like a control token is plain text:
-        an explanation or an excerpt could otherwise end its turn and speak as somebody else.
-        """
-        if not text:
-            return []
-        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=not is_ours)
-        ids: list[int] = encoded["input_ids"]
-        return ids
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return token_ids(self._tokenizer, text)
 
     @torch.inference_mode()
     def _read_labels(self, batch: Sequence[_Encoded], labels: Sequence[int]) -> list[Completion]:
@@ -421,19 +401,12 @@ def check_prompt(path: str, *, name: str, labels: Sequence[str], is_chat: bool) 
     tokenizer = AutoTokenizer.from_pretrained(path)
     label_ids(tokenizer, labels, name=name)
     if is_chat:
-        _check_chat(tokenizer, name)
+        check_chat(tokenizer, name=name)
 
 
 def has_chat_template(path: str) -> bool:
     """Whether a model can be sent messages; loads the tokenizer only."""
     return bool(AutoTokenizer.from_pretrained(path).chat_template)
-
-
-def _check_chat(tokenizer: Any, name: str) -> None:
-    if not tokenizer.chat_template:
-        raise CapabilityError(
-            f"model {name} has no chat template; use a completion prompt such as explain_completion"
-        )
 
 
 def _draw(logits_NV: torch.Tensor, temperature: float, generators: Sequence[torch.Generator]) -> torch.Tensor:

@@ -6,22 +6,19 @@ Shape key: N inputs, A concepts, K outcomes.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scrutable.pipeline.behaviours.config import ConceptLabels
 from scrutable.pipeline.behaviours.heads import Head
+from scrutable.pipeline.behaviours.number_rows import read_row, write_row
 from scrutable.pipeline.behaviours.word_table import words_of
 from scrutable.pipeline.errors import ParseError
 
-Labels = Literal["llm", "keywords", "shuffled"]
-"""Who labels texts: a model, the words named with each concept, or a model's labels of other texts."""
-
-_DIGITS = 3
 _LONGEST = 12  # words of a concept; more is a sentence that repeats the examples
 
 
@@ -38,7 +35,7 @@ class Bottleneck:
     """Log-odds of each outcome as a sum over concepts."""
 
     outcomes: tuple[str, ...]  # (K,)
-    labels: Labels
+    labels: ConceptLabels
     concepts: tuple[Concept, ...]  # (A,)
     bias: tuple[float, ...]  # (K,) nats
     weights: tuple[tuple[float, ...], ...]  # (A, K) nats
@@ -49,7 +46,7 @@ class Bottleneck:
             raise ValueError("expected two outcomes, and a row of weights for each of at least one concept")
         if any(len(row) != k for row in (self.bias, *self.weights)):
             raise ValueError("expected a number for each outcome in every row")
-        if self.labels not in get_args(Labels):
+        if self.labels not in get_args(ConceptLabels):
             raise ValueError(f"no source of labels {self.labels!r}")
 
     @property
@@ -64,12 +61,12 @@ def write_bottleneck(bottleneck: Bottleneck) -> str:
     data = {
         "labels": bottleneck.labels,
         "outcomes": list(bottleneck.outcomes),
-        "bias": [round(value, _DIGITS) + 0.0 for value in bottleneck.bias],
+        "bias": write_row(bottleneck.bias),
         "concepts": [
             {
                 "concept": concept.phrase,
                 "words": list(concept.words),
-                "weights": [round(value, _DIGITS) + 0.0 for value in row],
+                "weights": write_row(row),
             }
             for concept, row in zip(bottleneck.concepts, bottleneck.weights, strict=True)
         ],
@@ -86,8 +83,8 @@ def read_bottleneck(text: str) -> Bottleneck:
             outcomes=tuple(str(name) for name in data["outcomes"]),
             labels=data["labels"],
             concepts=tuple(Concept(str(r["concept"]), tuple(str(w) for w in r["words"])) for r in rows),
-            bias=_numbers(data["bias"]),
-            weights=tuple(_numbers(row["weights"]) for row in rows),
+            bias=read_row(data["bias"]),
+            weights=tuple(read_row(row["weights"]) for row in rows),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ParseError(f"no concept bottleneck: {type(error).__name__}: {error}") from error
@@ -115,12 +112,3 @@ def keyword_labels(concepts: Sequence[Concept], texts: Sequence[str]) -> NDArray
     present = [set(words_of(text)) for text in texts]
     rows = [[float(bool(words.intersection(concept.words))) for concept in concepts] for words in present]
     return np.array(rows, dtype=np.float64).reshape(len(texts), len(concepts))
-
-
-def _numbers(row: Any) -> tuple[float, ...]:
-    if not isinstance(row, list):
-        raise ValueError("expected a list of numbers")
-    found = tuple(float(value) for value in row)
-    if not all(map(math.isfinite, found)):
-        raise ValueError("expected finite numbers")
-    return found

@@ -17,6 +17,10 @@ from scrutable.pipeline.sections import (
     kinds_that_need_no_more,
 )
 
+ConceptLabels = Literal["llm", "keywords", "shuffled"]
+"""Who labels inputs with concepts: a model, the words that it named with each, or a model's labels of another
+input (what is left is what the head makes of noise)."""
+
 
 class LlmAccount(AskingConfig):
     """A language model reads pairs of input and outcome, and writes what decides the outcome."""
@@ -62,9 +66,7 @@ class ConceptsAccount(AskingConfig):
     kind: Literal["concepts"] = "concepts"
     prompt: str = "propose_concepts"
     reads_labels: ClassVar[bool] = False
-    labels: Literal["llm", "keywords", "shuffled"] = "llm"
-    """Who labels inputs: the model, the words that it named with each concept, or the model's labels of
-    another input (what is left is what the head makes of noise)."""
+    labels: ConceptLabels = "llm"
     concepts: PositiveInt = 6
     pairs: PositiveInt = 12
     max_tokens: PositiveInt = 120

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scrutable.pipeline.behaviours.pairs import outcome_numbers
 from scrutable.pipeline.behaviours.policies import (
     MOST,
     Before,
@@ -56,7 +57,7 @@ def readable_cues(
             must not choose by them.
     """
     texts = [pair.input.text for pair in pairs]
-    done = np.array([list(outcomes).index(pair.observation.outcome) for pair in pairs], dtype=np.intp)
+    done = outcome_numbers(pairs, outcomes)
     mask = np.ones(len(pairs), dtype=bool) if among is None else among
     seen = [text for text, is_seen in zip(texts, mask, strict=True) if is_seen]
     ordered = sorted(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from scrutable.pipeline.behaviours.definition import Definition
 from scrutable.pipeline.behaviours.protocols import BehavingSubject, EditJob, Editor, Pair, Shown
 from scrutable.pipeline.behaviours.readouts import decision, recalled
-from scrutable.pipeline.behaviours.records import Edit, Input, Reading, Scope
+from scrutable.pipeline.behaviours.records import Edit, Input, Reading, Scope, edited_id
 from scrutable.pipeline.records import CallFailure, Explanation, Failure
 
 
@@ -66,7 +66,7 @@ def edited_and_rerun(
 
 def edited_input(one: Input, scope: Scope, text: str) -> Input:
     """An input with an edited text, under an id of its own."""
-    return replace(one, id=f"{one.id}~{scope}", text=text)
+    return replace(one, id=edited_id(one.id, scope), text=text)
 
 
 def _wanted(definition: Definition, pair: Pair, scope: Scope) -> str:

@@ -32,6 +32,12 @@ class Head(NamedTuple):
         return found
 
 
+def log_softmax(logits: Floats) -> Floats:
+    """(..., K) log-probabilities of logits (..., K)."""
+    logs: Floats = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    return logs
+
+
 def fit_head(features: Floats, outcomes: NDArray[np.intp], pairs: Sequence[Pair], *, n_outcomes: int) -> Head:
     """Multinomial logistic regression, its penalty chosen by log loss on held-out sources.
 
@@ -46,7 +52,7 @@ def fit_head(features: Floats, outcomes: NDArray[np.intp], pairs: Sequence[Pair]
         for held_out in folds(pairs):
             head = _fitted(features[~held_out], outcomes[~held_out], strength, n_outcomes)
             logits = head.logits(features[held_out])
-            logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+            logs = log_softmax(logits)
             losses[i] -= logs[np.arange(len(logs)), outcomes[held_out]].sum()
     return _fitted(features, outcomes, _STRENGTHS[int(losses.argmin())], n_outcomes)
 

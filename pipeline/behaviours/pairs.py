@@ -1,11 +1,20 @@
-"""Which pairs of input and outcome are shown: as many of each outcome as can be, from many sources."""
+"""Pairs of input and outcome: which are shown, as many of each outcome as can be, and what they come to."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scrutable.pipeline.behaviours.protocols import Pair, Shown
+
+
+def outcome_numbers(pairs: Sequence[Pair], outcomes: Sequence[str]) -> NDArray[np.intp]:
+    """(N,) the place of each pair's outcome among those of the behaviour."""
+    number = {outcome: k for k, outcome in enumerate(outcomes)}
+    return np.array([number[pair.observation.outcome] for pair in pairs], dtype=np.intp)
 
 
 def balanced(job: Shown, *, count: int, seed: int) -> tuple[Pair, ...]:

@@ -19,6 +19,8 @@ from scrutable.pipeline.protocols import Ask, LocatedModel
 from scrutable.pipeline.records import CallFailure, Explanation, Failure, Language
 from scrutable.pipeline.sections import ModelConfig
 
+NO_CAPTUM = "captum is not installed: pip install 'scrutable[attribution]', or leave attribution out"
+
 
 class Attribution(NamedTuple):
     """What each piece of a text adds to the log-odds of each outcome; the pieces join to the text."""

@@ -27,6 +27,9 @@ BASELINES: tuple[str, ...] = (
 )
 """What a gain is taken over; `shuffled` is an explanation of another behaviour."""
 
+SUBJECT = "subject"
+"""The name of the subject among the models that are asked."""
+
 Inputs = Literal["all", "surprising"]
 """`surprising` are those on which the subject does not do what the simulator expects from the task alone."""
 
@@ -199,6 +202,11 @@ class Edit:
     probabilities: tuple[float, ...] = ()  # (K,) calibrated prediction from the explanation; () if none
     null: tuple[float, ...] = ()  # (K,) calibrated prediction from an explanation of another behaviour
 
+    @property
+    def edited_id(self) -> str:
+        """The id of the edited input, as predictions name it."""
+        return edited_id(self.input, self.scope)
+
 
 @dataclass(frozen=True, slots=True)
 class CounterfactualScore:
@@ -267,3 +275,8 @@ class PolicyResult:
     recovery: float = math.nan  # of an explainer: share explained at least 0.8 as well as by the truth
     is_passed: bool = False
     reason: str = ""  # which demands are not met
+
+
+def edited_id(input: str, scope: Scope) -> str:
+    """The id of an input after an edit."""
+    return f"{input}~{scope}"

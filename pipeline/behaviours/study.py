@@ -33,6 +33,7 @@ from scrutable.pipeline.behaviours.protocols import (
 )
 from scrutable.pipeline.behaviours.readouts import decide
 from scrutable.pipeline.behaviours.records import (
+    SUBJECT,
     Behaviour,
     CounterfactualScore,
     Edit,
@@ -52,7 +53,6 @@ from scrutable.pipeline.store import RunFolder
 
 T = TypeVar("T")
 
-SUBJECT = "subject"
 _TOGETHER = 8  # behaviours that are explained in one batch: decoding is bound by reading the weights
 
 
@@ -111,7 +111,11 @@ class Study:
     evaluation: BehaviourEvaluation
     languages: Mapping[str, Language]  # of the simulators, by name
     watch: Watch
-    note: Callable[[str, Any], None]
+
+    @property
+    def is_scored(self) -> bool:
+        """True if no model is needed any more: scores come last, and are made from what is stored."""
+        return (self.folder.level / "gain_summary.parquet").exists()
 
     def run(self, *, until: str = "score") -> None:
         """All stages in order, up to and including `until`."""
@@ -133,7 +137,7 @@ class Study:
     def observe(self) -> None:
         """Inputs of every behaviour, and what the subject does with them."""
         self._keep_definitions()
-        todo = [one for one in self.defined if not self._part("behaviours", one.definition.name).exists()]
+        todo = [d for d in self.defined if not self.folder.part("behaviours", d.definition.name).exists()]
         if not todo:
             return
         with self.watch("observe") as progress:
@@ -161,21 +165,18 @@ class Study:
             inputs = make_inputs(definition, folder=defined.folder, count=self.config.inputs, seed=self.seed)
         except ConfigError as error:
             failure = Failure(name, "define", "no_inputs", str(error))
-            self._write(
-                f"behaviours~{name}",
-                Behaviour,
-                self._part("behaviours", name),
-                [failure, found_behaviour(definition, (), (), problem=str(error))],
-            )
+            nothing = found_behaviour(definition, (), (), problem=str(error))
+            self._write("behaviours", name, Behaviour, [failure, nothing])
             return
         seen, failures = self._asked(self.parts.subject(definition), definition, inputs, SUBJECT)
         problem = next((failure.detail for failure in failures if failure.kind == "incapable"), "")
         behaviour = found_behaviour(definition, inputs, seen, problem=problem)
         if behaviour.reason:
             failures = [*failures, Failure(name, "observe", "nothing_to_explain", behaviour.reason)]
-        self.folder.write_records(self._part("inputs", name), Input, inputs)
-        self.folder.write_records(self._part("observations", f"{SUBJECT}~{name}"), Observation, seen)
-        self._write(f"behaviours~{name}", Behaviour, self._part("behaviours", name), [*failures, behaviour])
+        by_subject = self.folder.part("observations", _part_name(name, SUBJECT))
+        self.folder.write_records(self.folder.part("inputs", name), Input, inputs)
+        self.folder.write_records(by_subject, Observation, seen)
+        self._write("behaviours", name, Behaviour, [*failures, behaviour])
 
     def _asked(
         self, subject: BehavingSubject, definition: Definition, inputs: Sequence[Input], model: str
@@ -199,7 +200,7 @@ class Study:
     def explain(self) -> None:
         """Every explainer on every behaviour that can be explained."""
         for name in self.config.explainers:
-            todo = [d for d in self._explained if not self._part("explanations", f"{name}~{d.name}").exists()]
+            todo = self._todo("explanations", name)
             if not todo:
                 continue
             explainer = self.parts.explainer(name)
@@ -208,9 +209,7 @@ class Study:
                     some = todo[start : start + _TOGETHER]
                     answers = explainer.explain([self._shown(definition) for definition in some])
                     for definition, answer in zip(some, answers, strict=True):
-                        part = f"{name}~{definition.name}"
-                        path = self._part("explanations", part)
-                        self._write(f"explanations~{part}", Explanation, path, [answer])
+                        self._write("explanations", definition.name, Explanation, [answer], who=name)
                     progress(start + len(some), len(todo))
 
     # -- others -------------------------------------------------------------------------------
@@ -222,21 +221,15 @@ class Study:
             **{name: partial(self.parts.own, name) for name in self.config.simulators},
         }
         for name, make in asked.items():
-            todo = [d for d in self._explained if not self._part("observations", f"{name}~{d.name}").exists()]
+            todo = self._todo("observations", name)
             model = make() if todo else None
             if model is None:
                 continue
             with self.watch(f"ask: {name}") as progress:
                 for number, definition in enumerate(todo, 1):
-                    inputs = self._inputs[definition.name]
-                    seen, failures = self._asked(model, definition, inputs, name)
-                    part = f"{name}~{definition.name}"
-                    self._write(
-                        f"observations~{part}",
-                        Observation,
-                        self._part("observations", part),
-                        [*failures, *seen],
-                    )
+                    seen, failures = self._asked(model, definition, self._inputs[definition.name], name)
+                    answers = [*failures, *seen]
+                    self._write("observations", definition.name, Observation, answers, who=name)
                     progress(number, len(todo))
 
     # -- predict ------------------------------------------------------------------------------
@@ -245,7 +238,7 @@ class Study:
         """Every simulator under every condition, on calibrate and test inputs."""
         nulls = self._nulls
         for name in self.config.simulators:
-            todo = [d for d in self._explained if not self._part("predictions", f"{name}~{d.name}").exists()]
+            todo = self._todo("predictions", name)
             if not todo:
                 continue
             simulator = self.parts.simulator(name)
@@ -262,9 +255,8 @@ class Study:
                         scoring=self.config.scoring,
                         seed=self.seed,
                     )
-                    part = f"{name}~{definition.name}"
                     answers = simulator.predict(jobs) if jobs else []
-                    self._write(f"predictions~{part}", Prediction, self._part("predictions", part), answers)
+                    self._write("predictions", definition.name, Prediction, answers, who=name)
                     progress(number, len(todo))
 
     # -- edit ---------------------------------------------------------------------------------
@@ -273,16 +265,14 @@ class Study:
         """Test inputs edited inside and outside the scope of each explanation, and the subject on them."""
         if self.config.editor is None:
             return
-        todo = [d for d in self._explained if not self._part("edits", d.name).exists()]
+        todo = self._todo("edits")
         if todo:
             with self.watch("edit") as progress:
                 for number, definition in enumerate(todo, 1):
                     self._edit(definition)
                     progress(number, len(todo))
         for name, language in self.languages.items():
-            todo = [
-                d for d in self._explained if not self._part("edit_predictions", f"{name}~{d.name}").exists()
-            ]
+            todo = self._todo("edit_predictions", name)
             if todo and language == "english":
                 self._predict_edits(name, todo)
 
@@ -294,30 +284,28 @@ class Study:
             for one in self._inputs[definition.name]
             if one.split == "test" and one.id in seen
         ][: self.config.editor.inputs]
+        english = [e for e in self._explanations[definition.name] if e.language == "english"]
         answers: list[Edit | Failure] = []
-        for explanation in self._explanations[definition.name]:
-            if explanation.language == "english":
-                subject = self.parts.subject(definition)
-                shown = self._shown(definition)
-                answers += edited_and_rerun(self.parts.editor(), subject, shown, explanation, pairs)
-        self._write(f"edits~{definition.name}", Edit, self._part("edits", definition.name), answers)
+        if english:
+            editor, subject = self.parts.editor(), self.parts.subject(definition)
+            shown = self._shown(definition)
+            for explanation in english:
+                answers += edited_and_rerun(editor, subject, shown, explanation, pairs)
+        self._write("edits", definition.name, Edit, answers)
 
     def _predict_edits(self, name: str, todo: Sequence[Definition]) -> None:
         simulator = self.parts.simulator(name)
         with self.watch(f"simulate edits: {name}") as progress:
             for number, definition in enumerate(todo, 1):
-                edits = self.folder.read_records(Edit, self._part("edits", definition.name))
+                edits = self.folder.read_records(Edit, self.folder.part("edits", definition.name))
                 jobs = [
                     PredictionJob(definition, "explained", read, (), tuple(asked))
                     for own in self._explanations[definition.name]
                     if (asked := self._edited_inputs(definition, edits, own.id))
                     for read in (own, *self._same_author(definition.name, own))
                 ]
-                part = f"{name}~{definition.name}"
                 answers = simulator.predict(jobs) if jobs else []
-                self._write(
-                    f"edit_predictions~{part}", Prediction, self._part("edit_predictions", part), answers
-                )
+                self._write("edit_predictions", definition.name, Prediction, answers, who=name)
                 progress(number, len(todo))
 
     def _edited_inputs(self, definition: Definition, edits: Sequence[Edit], id: str) -> list[Input]:
@@ -340,12 +328,13 @@ class Study:
 
     def score(self) -> None:
         """Losses, gains, forecasts and counterfactual scores, all from what is stored."""
+        failures = self.folder.read_records(Failure, *self.folder.parts("failures"))
         judged: list[Judged] = []
         with self.watch("score behaviours") as progress:
             for number, definition in enumerate(self._explained, 1):
                 judged.append(
                     self.evaluation.judge(
-                        self._material(definition),
+                        self._material(definition, failures),
                         peers=list(self.config.peers),
                         seed=self.seed,
                         draws=self.config.scoring.draws,
@@ -356,7 +345,6 @@ class Study:
         summary = self.evaluation.summarise(
             gains, [d.name for d in self._explained], seed=self.seed, draws=self.config.scoring.draws
         )
-        failures = self.folder.read_records(Failure, *self.folder.parts("failures"))
         tables: dict[str, tuple[type, Sequence[Any]]] = {
             "losses": (Loss, [loss for one in judged for loss in one.losses]),
             "gains": (Gain, gains),
@@ -369,9 +357,8 @@ class Study:
         for table, (kind, rows) in tables.items():
             self.folder.write_records(self.folder.level / f"{table}.parquet", kind, rows)
 
-    def _material(self, definition: Definition) -> Material:
+    def _material(self, definition: Definition, failures: Sequence[Failure]) -> Material:
         name = definition.name
-        failures = self.folder.read_records(Failure, *self.folder.parts("failures"))
         unedited = Counter(
             failure.detail.partition(",")[0]
             for failure in failures
@@ -389,14 +376,19 @@ class Study:
 
     # -- what is stored -----------------------------------------------------------------------
 
-    def _part(self, stage: str, name: str) -> Any:
-        return self.folder.part(stage, name)
+    def _todo(self, stage: str, who: str = "") -> list[Definition]:
+        """Behaviours without a part of a stage, of one explainer, simulator or model if it has several."""
+        return [d for d in self._explained if not self.folder.part(stage, _part_name(d.name, who)).exists()]
 
-    def _write(self, what: str, kind: type[T], path: Any, answers: Sequence[T | Failure]) -> None:
+    def _write(
+        self, stage: str, behaviour: str, kind: type[T], answers: Sequence[T | Failure], *, who: str = ""
+    ) -> None:
         """Failures first: the part itself is the mark that it is done."""
+        part = _part_name(behaviour, who)
         failures = [answer for answer in answers if isinstance(answer, Failure)]
-        self.folder.write_records(self._part("failures", what), Failure, failures)
-        self.folder.write_records(path, kind, [answer for answer in answers if isinstance(answer, kind)])
+        self.folder.write_records(self.folder.part("failures", f"{stage}~{part}"), Failure, failures)
+        good = [answer for answer in answers if isinstance(answer, kind)]
+        self.folder.write_records(self.folder.part(stage, part), kind, good)
 
     def _read_all(self, stage: str, behaviour: str, kind: type[T]) -> list[T]:
         paths = [path for path in self.folder.parts(stage) if path.stem.rpartition("~")[2] == behaviour]
@@ -423,7 +415,7 @@ class Study:
             d.name: {
                 seen.input: seen
                 for seen in self.folder.read_records(
-                    Observation, self._part("observations", f"{SUBJECT}~{d.name}")
+                    Observation, self.folder.part("observations", _part_name(d.name, SUBJECT))
                 )
             }
             for d in self._explained
@@ -437,7 +429,7 @@ class Study:
                 explanation
                 for name in self.config.explainers
                 for explanation in self.folder.read_records(
-                    Explanation, self._part("explanations", f"{name}~{d.name}")
+                    Explanation, self.folder.part("explanations", _part_name(d.name, name))
                 )
             ]
             for d in self._explained
@@ -457,3 +449,8 @@ class Study:
                 if one.split == "explain" and one.id in seen
             ),
         )
+
+
+def _part_name(behaviour: str, who: str) -> str:
+    """Of the part of a behaviour, and of one explainer, simulator or model where there are several."""
+    return f"{who}~{behaviour}" if who else behaviour

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from scrutable.pipeline.behaviours.records import (
     Behaviour,
@@ -128,13 +128,4 @@ class BehaviourTables:
         return self._frame("failures")
 
     def _frame(self, table: str) -> pd.DataFrame:
-        import pandas as pd
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        whole = self._folder.level / f"{table}.parquet"
-        paths = [whole] if whole.exists() else self._folder.parts(table)
-        if not paths:
-            return pd.DataFrame(columns=schema_of(KINDS[table]).names)
-        tables = pa.concat_tables([pq.read_table(path) for path in paths])
-        return cast("pd.DataFrame", tables.to_pandas())
+        return self._folder.read_frame(table, schema_of(KINDS[table]))

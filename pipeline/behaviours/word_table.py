@@ -6,18 +6,16 @@ Shape key: K outcomes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scrutable.pipeline.behaviours.number_rows import read_row, write_row
 from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.words import split_words
-
-_DIGITS = 3
-_LARGEST = 1e6  # nats; more says nothing more, and sums must stay finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,10 @@ def scores(table: WordTable, text: str) -> NDArray[np.float64]:
 
 def write_word_table(table: WordTable) -> str:
     """JSON, numbers to three digits; words whose weights are all 0 then are left out."""
-    weights = {word: _rounded(row) for word, row in table.weights.items()}
+    weights = {word: write_row(row) for word, row in table.weights.items()}
     data = {
         "outcomes": list(table.outcomes),
-        "bias": _rounded(table.bias),
+        "bias": write_row(table.bias),
         "weights": {word: row for word, row in weights.items() if any(row)},
     }
     return json.dumps(data, ensure_ascii=False)
@@ -65,9 +63,9 @@ def read_word_table(text: str) -> WordTable:
     """The table that a text writes. Raises ParseError for any text that writes none."""
     try:
         data: Any = json.loads(text)
-        weights = {str(word): _numbers(row) for word, row in data["weights"].items()}
+        weights = {str(word): read_row(row) for word, row in data["weights"].items()}
         outcomes = tuple(str(name) for name in data["outcomes"])
-        return WordTable(outcomes, _numbers(data["bias"]), weights)
+        return WordTable(outcomes, read_row(data["bias"]), weights)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ParseError(f"no word table: {type(error).__name__}: {error}") from error
 
@@ -79,16 +77,3 @@ def strongest(table: WordTable, outcome: str, *, count: int) -> list[tuple[str, 
     speaks = {word: row[k] - (sum(row) - row[k]) / (n - 1) for word, row in table.weights.items()}
     positive = [(word, value) for word, value in speaks.items() if value > 0]
     return sorted(positive, key=lambda one: (-one[1], one[0]))[:count]
-
-
-def _rounded(row: Sequence[float]) -> list[float]:
-    return [round(float(value), _DIGITS) + 0.0 for value in row]
-
-
-def _numbers(row: Any) -> tuple[float, ...]:
-    if not isinstance(row, list):
-        raise ValueError("expected a list of numbers")
-    found = tuple(float(value) for value in row)
-    if not all(abs(value) <= _LARGEST for value in found):  # NaN is none of these
-        raise ValueError(f"expected numbers from -{_LARGEST:g} to {_LARGEST:g}")
-    return found

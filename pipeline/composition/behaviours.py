@@ -189,7 +189,6 @@ def study_of(
         evaluation=BEHAVIOUR_EVALUATION,
         languages={name: PREDICTORS[one.kind].language for name, one in config.simulators.items()},
         watch=watch,
-        note=note,
     )
     return study, parts
 

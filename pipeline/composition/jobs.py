@@ -273,7 +273,8 @@ def runner_of(
             watch=watch,
             note=note,
         )
-        behaving.check()
+        if not study.is_scored:
+            behaving.check()
     return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin, study), parts
 
 

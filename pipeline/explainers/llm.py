@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scrutable.pipeline.config import LlmExplainer as LlmConfig
-from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.markup import highlighted, strongest_tokens
-from scrutable.pipeline.parsing import parse_explanation
+from scrutable.pipeline.parsing import read_explanation
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import Explanatory, Services
 from scrutable.pipeline.records import (
@@ -67,22 +66,12 @@ class LlmExplainer:
     def _read(
         self, job: Explanatory, prompt: Prompt, answer: Completion | CallFailure
     ) -> Explanation | Failure:
-        if isinstance(answer, CallFailure):
-            return Failure(job.unit, "explain", answer.kind, answer.detail, self.name)
-        try:
-            text = parse_explanation(answer.text)
-        except ParseError as error:
-            return Failure(job.unit, "explain", "parse", str(error), self.name)
-        return Explanation(
+        return read_explanation(
+            answer,
             unit=job.unit,
             explainer=self.name,
-            language=self.language,
-            text=text,
             model=self._config.model,
-            prompt=prompt.whole,
+            prompt=prompt,
             prompt_digest=self._template.digest,
-            reply=answer.text,
-            is_cut=answer.stopped == "length",
             shown=tuple(excerpt.passage.id for excerpt in self._shown(job)),
-            cost=answer.cost,
         )

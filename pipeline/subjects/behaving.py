@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scrutable.pipeline.behaviours.definition import Definition, NextToken
-from scrutable.pipeline.behaviours.protocols import Attribution, BehaviourServices
+from scrutable.pipeline.behaviours.protocols import NO_CAPTUM, Attribution, BehaviourServices
 from scrutable.pipeline.behaviours.readouts import question, read_answer
 from scrutable.pipeline.behaviours.records import Input, Reading
 from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.records import CallFailure, Prompt, ReadChoice
 from scrutable.pipeline.sections import ModelConfig
-
-_MARK = "\ue002"  # stands for a message in its frame, and for an input in its prompt; no text contains it
+from scrutable.pipeline.spelling import MARK, Frame, chat_frame, lead_ids, token_ids
 
 
 class BehavingModel:
@@ -62,7 +61,7 @@ class BehavingModel:
                 raise CapabilityError(
                     f"behaviour {definition.name}: its outcome is read from text, which has no gradient"
                 )
-            place_of = question(definition, replace(one, text=_MARK), is_chat=is_chat).text.index(_MARK)
+            place_of = question(definition, replace(one, text=MARK), is_chat=is_chat).text.index(MARK)
             spelt = self._spelt(prompt, place_of, place_of + len(one.text))
             found.append(
                 self._gradient(definition, spelt, prompt.read.labels)
@@ -77,9 +76,7 @@ class BehavingModel:
         try:
             from captum.attr import InputXGradient
         except ImportError:
-            raise CapabilityError(
-                "captum is not installed: pip install 'scrutable[attribution]', or leave attribution out"
-            ) from None
+            raise CapabilityError(NO_CAPTUM) from None
         model = self._loaded.model
         firsts = [self._loaded.ids(label)[0] for label in labels]
         if len(set(firsts)) < len(firsts):
@@ -108,8 +105,7 @@ class BehavingModel:
         What is spelt like a control token inside the prompt is plain text here as it is there.
         """
         loaded = self._loaded
-        before, after = loaded.frame if prompt.is_chat else ("", "")
-        lead = loaded.ids(before, is_ours=True) if prompt.is_chat else loaded.lead
+        lead, after = loaded.frame if prompt.is_chat else (loaded.lead, ())
         encoded = loaded.tokenizer(
             prompt.text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
         )
@@ -127,7 +123,7 @@ class BehavingModel:
         ids = (
             *lead,
             *encoded["input_ids"],
-            *loaded.ids(after, is_ours=True),
+            *after,
             *loaded.ids(prompt.reply_start),
         )
         pieces = tuple(prompt.text[low:high] for low, high in itertools.pairwise(cuts))
@@ -143,7 +139,7 @@ class BehavingModel:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval().to(device)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        return _Loaded(AutoTokenizer.from_pretrained(path), model)
+        return _Loaded(AutoTokenizer.from_pretrained(path), model, self.name)
 
 
 class _Spelt(NamedTuple):
@@ -159,24 +155,18 @@ class _Loaded(NamedTuple):
 
     tokenizer: Any
     model: Any
+    name: str
 
-    def ids(self, text: str, *, is_ours: bool = False) -> tuple[int, ...]:
-        """Tokens of a text alone; only what is ours can hold control tokens."""
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not is_ours)
-        return tuple(encoded["input_ids"]) if text else ()
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Tokens of a text alone."""
+        return token_ids(self.tokenizer, text)
 
     @property
     def lead(self) -> tuple[int, ...]:
-        """What comes before any completion: a token for the beginning of a text, or nothing."""
-        bare, full = (
-            self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True)
-        )
-        return tuple(full[: full.index(bare[0])])
+        """What comes before any completion."""
+        return lead_ids(self.tokenizer)
 
     @property
-    def frame(self) -> tuple[str, str]:
-        """What the chat template writes before and after a message."""
-        message = [{"role": "user", "content": _MARK}]
-        whole: str = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-        before, _, after = whole.partition(_MARK)
-        return before, after
+    def frame(self) -> Frame:
+        """What the chat template writes around a message."""
+        return chat_frame(self.tokenizer, name=self.name)

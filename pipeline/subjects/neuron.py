@@ -25,6 +25,7 @@ from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.protocols import Effects, Sampler, Tokenized
 from scrutable.pipeline.records import Unit
 from scrutable.pipeline.sampling import Captured, SamplingPlan
+from scrutable.pipeline.spelling import lead_ids
 from scrutable.pipeline.subjects.strata import Arrays, StrataSampler
 from scrutable.pipeline.windows import Windows
 
@@ -82,7 +83,7 @@ class NeuronSubject:
         self._device = torch.device(placement.device)
         self._hooked = _down_projections(self._model, name)
         self.widths = tuple(_input_width(module) for module in self._hooked)
-        self._lead = _leading_ids(self._tokenizer)
+        self._lead = lead_ids(self._tokenizer)
         self.provenance: Mapping[str, Any] = {
             **provenance,
             "architecture": type(self._model).__name__,
@@ -375,16 +376,6 @@ def pieces_of(text: str, ends: Sequence[int]) -> tuple[str, ...]:
         pieces.append(text[begin : max(stop, begin)])
         begin = max(stop, begin)
     return tuple(pieces)
-
-
-def _leading_ids(tokenizer: Any) -> tuple[int, ...]:
-    """What the tokenizer puts before every text (a BOS token, or nothing)."""
-    with_special = tokenizer("a")["input_ids"]
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    for start in range(len(with_special) - len(bare) + 1):
-        if with_special[start : start + len(bare)] == bare:
-            return tuple(with_special[:start])
-    return ()
 
 
 def _down_projections(model: torch.nn.Module, name: str) -> list[torch.nn.Module]:

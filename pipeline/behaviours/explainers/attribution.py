@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from scrutable.pipeline.behaviours.config import AttributionAccount as AttributionConfig
 from scrutable.pipeline.behaviours.definition import Definition
-from scrutable.pipeline.behaviours.pairs import balanced
-from scrutable.pipeline.behaviours.protocols import BehavingSubject, BehaviourServices, Pair, Shown
+from scrutable.pipeline.behaviours.heads import log_softmax
+from scrutable.pipeline.behaviours.pairs import balanced, outcome_numbers
+from scrutable.pipeline.behaviours.protocols import NO_CAPTUM, BehavingSubject, BehaviourServices, Pair, Shown
 from scrutable.pipeline.behaviours.readouts import certain
 from scrutable.pipeline.behaviours.records import Input, Reading
 from scrutable.pipeline.behaviours.word_table import WordTable, scores, words_of, write_word_table
@@ -52,7 +53,7 @@ class AttributionAccount:
         try:
             local = self._local(job, subject, pairs)
         except CapabilityError as error:
-            kind = "not_installed" if "pip install" in str(error) else "no_gradient"
+            kind = "not_installed" if str(error) == NO_CAPTUM else "no_gradient"
             return Failure(behaviour, "explain", kind, str(error), self.name)
         failed = [found for found in local if isinstance(found, CallFailure)]
         if len(failed) > len(local) / 2:
@@ -106,9 +107,7 @@ class AttributionAccount:
             import torch
             from captum.attr import KernelShap, Lime
         except ImportError:
-            raise CapabilityError(
-                "captum is not installed: pip install 'scrutable[attribution]', or leave attribution out"
-            ) from None
+            raise CapabilityError(NO_CAPTUM) from None
         if self._config.method == "kernel_shap" and n_words == 1:  # captum's needs two
             there, gone = texts.log_odds([[True], [False]])[:, outcome]
             return np.array([there - gone])
@@ -223,7 +222,7 @@ def _scaled(job: Shown, means: dict[str, Floats]) -> WordTable:
     apart do not ask for an endless scale (Platt 1999, section 2.2).
     """
     outcomes = job.definition.outcomes
-    done = np.array([outcomes.index(pair.observation.outcome) for pair in job.pairs], dtype=np.intp)
+    done = outcome_numbers(job.pairs, outcomes)
     counts = np.bincount(done, minlength=len(outcomes))
     targets = (np.eye(len(outcomes)) * counts[:, None] + 1) / (counts[:, None] + len(outcomes))
     bias = np.log((counts + 0.5) / (counts + 0.5).sum())
@@ -234,9 +233,7 @@ def _scaled(job: Shown, means: dict[str, Floats]) -> WordTable:
     centre = sums.mean(axis=0)  # what all inputs have in common is the bias
     losses = []
     for scale in _SCALES:
-        logits = bias + scale * (sums - centre)
-        logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        losses.append(-(targets[done] * logs).sum())
+        losses.append(-(targets[done] * log_softmax(bias + scale * (sums - centre))).sum())
     scale = float(_SCALES[int(np.argmin(losses))])
     weights = {word: tuple((scale * row).tolist()) for word, row in means.items()}
     return WordTable(outcomes, tuple((bias - scale * centre).tolist()), weights)

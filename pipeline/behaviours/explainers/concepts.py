@@ -17,7 +17,7 @@ from scrutable.pipeline.behaviours.concepts import (
 from scrutable.pipeline.behaviours.config import ConceptsAccount as ConceptsConfig
 from scrutable.pipeline.behaviours.heads import fit_head
 from scrutable.pipeline.behaviours.labelling import model_labels, moved
-from scrutable.pipeline.behaviours.pairs import balanced
+from scrutable.pipeline.behaviours.pairs import balanced, outcome_numbers
 from scrutable.pipeline.behaviours.protocols import BehaviourServices, Pair, Shown
 from scrutable.pipeline.errors import ParseError
 from scrutable.pipeline.prompting import template
@@ -67,7 +67,7 @@ class ConceptsAccount:
             detail = f"the model labelled {known.sum()} of {len(known)} inputs in a way that could be read"
             return Failure(behaviour, "explain", "no_labels", detail, self.name)
         pairs = [pair for pair, is_known in zip(job.pairs, known, strict=True) if is_known]
-        done = np.array([outcomes.index(pair.observation.outcome) for pair in pairs], dtype=np.intp)
+        done = outcome_numbers(pairs, outcomes)
         head = fit_head(labels[known], done, pairs, n_outcomes=len(outcomes))
         bottleneck = Bottleneck(
             outcomes=outcomes,

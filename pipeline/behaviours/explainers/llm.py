@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from scrutable.pipeline.behaviours.config import LlmAccount as LlmConfig
 from scrutable.pipeline.behaviours.pairs import balanced
 from scrutable.pipeline.behaviours.protocols import BehaviourServices, Pair, Shown
-from scrutable.pipeline.errors import ParseError
-from scrutable.pipeline.parsing import parse_explanation
+from scrutable.pipeline.parsing import read_explanation
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.records import CallFailure, Completion, Explanation, Failure, Language, Prompt
 
@@ -45,23 +44,12 @@ class LlmAccount:
     def _read(
         self, job: Shown, pairs: Sequence[Pair], prompt: Prompt, answer: Completion | CallFailure
     ) -> Explanation | Failure:
-        behaviour = job.definition.name
-        if isinstance(answer, CallFailure):
-            return Failure(behaviour, "explain", answer.kind, answer.detail, self.name)
-        try:
-            text = parse_explanation(answer.text)
-        except ParseError as error:
-            return Failure(behaviour, "explain", "parse", str(error), self.name)
-        return Explanation(
-            unit=behaviour,
+        return read_explanation(
+            answer,
+            unit=job.definition.name,
             explainer=self.name,
-            language=self.language,
-            text=text,
             model=self._config.model,
-            prompt=prompt.whole,
+            prompt=prompt,
             prompt_digest=self._template.digest,
-            reply=answer.text,
-            is_cut=answer.stopped == "length",
             shown=tuple(pair.input.id for pair in pairs),
-            cost=answer.cost,
         )

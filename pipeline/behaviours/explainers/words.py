@@ -8,6 +8,7 @@ import numpy as np
 
 from scrutable.pipeline.behaviours.config import WordsAccount as WordsConfig
 from scrutable.pipeline.behaviours.heads import fit_head
+from scrutable.pipeline.behaviours.pairs import outcome_numbers
 from scrutable.pipeline.behaviours.protocols import BehaviourServices, Shown
 from scrutable.pipeline.behaviours.word_table import WordTable, words_of, write_word_table
 from scrutable.pipeline.records import Explanation, Failure, Language
@@ -34,7 +35,7 @@ class WordsAccount:
         count = {word: sum(word in text for text in texts) for word in set().union(*texts)}
         words = sorted(word for word, n in count.items() if n >= _FEWEST)
         present = np.array([[word in text for word in words] for text in texts], dtype=np.float64)
-        done = np.array([outcomes.index(pair.observation.outcome) for pair in job.pairs], dtype=np.intp)
+        done = outcome_numbers(job.pairs, outcomes)
         head = fit_head(present.reshape(len(texts), len(words)), done, job.pairs, n_outcomes=len(outcomes))
         weights = {word: tuple(row) for word, row in zip(words, head.weights.tolist(), strict=True)}
         table = WordTable(outcomes, tuple(head.bias.tolist()), weights)
