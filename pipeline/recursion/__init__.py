@@ -1,0 +1,1 @@
+"""Recursion: the explainer becomes the subject, level by level, and a ledger says where trust went."""

@@ -1,0 +1,315 @@
+"""The nouns of recursion: jobs, what causes them, substitutions, claims and the ledger of trust.
+
+Imports only the standard library. Levels count from 1: at level k the claims are about units of model k - 1
+and were written by model k; model 0 is the subject. SCIENCE.md 2 and 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Stop = Literal["", "cut_off", "loop", "foundation", "budget", "below_gap", "no_job", "no_children"]
+"""Why a claim is not followed further: "" it is followed; "cut_off" no model above is given, or the depth is
+reached; "loop" the model above is the author itself; "foundation" the author is a readable program;
+"budget" more claims than may be traced; "below_gap" the prompt does not determine the text; "no_job" the
+text was not written from a prompt that can be traced; "no_children" nothing in the author could be explained.
+"""
+
+Patched = Literal[
+    "prefix",  # the best m nodes by attribution
+    "random",  # as many nodes, drawn at random
+    "layer_matched",  # as many in each layer as the causal set has, none of them in it
+    "single",  # one node alone
+    "mlp_exemplars",  # every MLP node at the positions where the prompts differ
+    "mlp_tail",  # after those, before the text
+    "mlp_text",  # in the text itself
+    "attention_exemplars",  # inputs of the attention's output projection where the prompts differ
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An explanation as the work that its author did: the prompt, the text, and a counterfactual prompt.
+
+    Log-likelihoods are in nats, of the text's tokens given all before them. Content tokens are those that
+    the true prompt makes likelier by more than a nat: what follows is about them alone, so that fluency
+    is not counted as content.
+    """
+
+    id: str  # `LEVEL/UNIT`, unique within a ladder
+    level: int
+    unit: str
+    author: str  # name of the model
+    text: str
+    document: str  # id of the job's text in the author's working text
+    matched: str  # the unit whose exemplars stand in the counterfactual prompt; empty if there is none
+    prompt_ids: tuple[int, ...]  # (P,) everything before the text
+    counterfactual_ids: tuple[int, ...]  # (P,) aligned position by position; empty if there is none
+    reply_ids: tuple[int, ...]  # (R,)
+    spans: tuple[int, ...]  # flat pairs [start, stop) of prompt positions that hold exemplars
+    n_prefix: int  # leading prompt positions that every job shares
+    seed: int
+    precision: str
+    digest: str  # of the author's weights
+    likelihood: float  # log p(text | prompt), nats
+    gap: float  # log p(text | prompt) - log p(text | counterfactual), nats; NaN without counterfactual
+    content_gap: float  # the same over content tokens
+    n_content: int
+    random_gap: float  # the gap in a model of the same shape with random weights; NaN where it was not asked
+    is_gated: bool  # the gap reaches the threshold
+    reason: str = ""  # why it is not
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What true patching does: nodes take their values under the counterfactual prompt.
+
+    `effect` is the share of the content gap that is lost, (clean - patched) / content gap; unclipped.
+    """
+
+    job: str
+    kind: Patched
+    n: int  # nodes patched; for sites, 0
+    effect: float
+    unit: str = ""  # of a single node
+    attribution: float = math.nan  # what attribution says of the same node, share of the content gap
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The causal set of a job: the shortest prefix of the ranked nodes whose patching costs enough."""
+
+    job: str
+    n_nodes: int  # size of T
+    coverage: float  # C, by true patching; share of the content gap
+    is_reached: bool  # C reached what was asked for
+    random: float  # the effect of as many random nodes
+    layer_matched: float  # of as many in the same layers, none of them in T
+    rank_agreement: float  # Spearman of attribution and true single patches; NaN for fewer than 3 nodes
+    n_singles: int
+    attention: float  # share of the gap by patching attention at exemplar positions
+    attribution_sum: float  # sum over all nodes as a share of the gap: shown to be no coverage
+    content: tuple[str, ...]  # the strongest content nodes, unit ids
+    format: tuple[str, ...]  # nodes whose mean-ablation hurts the text under both prompts, strongest first
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """Simulated activations of explained nodes in the running author, in place of the true ones.
+
+    All figures are nats of the content tokens: X = restored / lost.
+    """
+
+    job: str
+    explainer: str  # who explained the nodes
+    simulator: str
+    kind: Literal["own", "shuffled", "uncalibrated", "mean"]
+    n_nodes: int  # substituted
+    n_failed: int  # of the explained nodes, without a usable simulation: they stay counterfactual
+    lost: float  # clean - (nodes at their counterfactual values)
+    restored: float  # (nodes at their simulated values) - (nodes at their counterfactual values)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """"e describes u", a node of the claim tree, with what was measured of it.
+
+    Gains are excess gains in bits for each token of that unit's own population, test split.
+    """
+
+    id: str  # `LEVEL/UNIT` for roots, `PARENT>LEVEL/UNIT` below
+    ladder: str
+    level: int
+    root: str
+    parent: str  # empty for a root
+    unit: str
+    author: str
+    text: str
+    share: float  # of its parent's passed-up weight; 1 for a root
+    gain: float  # of the text, by the main simulator
+    gain_strict: float  # of the program that the text was compiled to, by the checker; 0 without one
+    gain_lenient: float  # the smallest over diverse simulators and paraphrases; NaN where there are none
+    gain_shifted: float  # of the text on other text than it was written from; NaN where it was not tried
+    gain_strict_shifted: float
+    gap: float  # of its job, nats; 0 where it is not followed
+    effect: float  # of its causal set, nats: coverage x gap
+    lost: float  # of its explained nodes, nats
+    restored: float  # by their simulations
+    restored_shuffled: float  # by those of other nodes' explanations
+    stop: Stop
+
+    @property
+    def is_followed(self) -> bool:
+        """True if its author was looked into."""
+        return self.stop in ("", "loop", "foundation")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Where the trust in one level of a ladder went; shares of what came in, unclipped, with 95 % intervals.
+
+    discharged + stranded + passed_up + open = 1: v, (1-v)r, (1-v)(1-r) of what could be followed, and what
+    was not looked into. Intervals resample roots.
+    """
+
+    ladder: str
+    level: int
+    tier: Literal["strict", "lenient"]
+    corpus: Literal["sampled", "shifted"]
+    author: str  # who wrote the claims of this level
+    trusted: str  # who is trusted with what is passed up; empty at the top
+    parameters: float  # of the trusted party, for information; 0 for a program, NaN if unknown
+    n_claims: int
+    n_followed: int
+    n_roots: int
+    weight: float  # what came in, share of the root weight
+    weight_bits: float  # the same in bits for each token, summed over roots
+    discharged: float
+    discharged_low: float
+    discharged_high: float
+    stranded: float
+    stranded_low: float
+    stranded_high: float
+    passed_up: float
+    passed_up_low: float
+    passed_up_high: float
+    open: float
+    v: float
+    v_low: float
+    v_high: float
+    r: float
+    r_low: float
+    r_high: float
+    coverage: float  # sum of effects / sum of gaps
+    substitution: float  # X: sum of restored / sum of lost
+    substitution_low: float
+    substitution_high: float
+    substitution_shuffled: float
+    unresolved: float  # U_k: share of the root weight that still rests on trust after this level
+    unresolved_low: float
+    unresolved_high: float
+    stop: str  # why the ladder ends here; empty if it goes on
+    reason: str = ""  # why a share is undefined
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How well explanations written from one text describe the same units on another (2 x 2)."""
+
+    level: int
+    explainer: str
+    simulator: str
+    written_from: Literal["working", "general"]
+    scored_on: Literal["working", "general"]
+    n_units: int
+    value: float  # mean excess correlation over the null
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How much of a unit can be known from a short context: h(c), a ceiling for any simulator that sees c."""
+
+    level: int
+    unit: str
+    context: int  # tokens
+    value: float  # explained variance of the full-context activation by the short-context one
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How alike the causal sets of jobs are: mean Jaccard index over pairs of jobs."""
+
+    level: int
+    family: Literal["content", "format"]
+    n_jobs: int
+    mean: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """How many claims of a level were left out, and why: nothing is dropped silently."""
+
+    ladder: str
+    level: int
+    reason: str
+    n: int
+    share: float  # of the claims that the level began with
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the pre-registered rule table says of one hypothesis, from the ledger alone."""
+
+    ladder: str
+    hypothesis: str  # H1 ... H5
+    question: str
+    outcome: Literal["supports", "against", "stuck", "no information"]
+    why: str  # the figures that decided
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLadder:
+    """What the instrument says of a planted explainer, beside what is true of it."""
+
+    name: str
+    about: str
+    share: Literal["discharged", "stranded", "passed_up", "gated_out"]
+    expected: float
+    value: float
+    low: float
+    high: float
+    n_roots: int
+    is_passed: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """One explainer on one subject, with the same simulator in all cells."""
+
+    subject: str
+    explainer: str
+    subject_parameters: float
+    explainer_parameters: float  # 0 for a program
+    is_same: bool
+    n_units: int
+    value: float  # mean excess correlation
+    low: float
+    high: float
+    v: float  # share that the checker keeps; NaN where undefined
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A coefficient of the regression over the matrix: what size, family or level does to the score."""
+
+    term: str
+    value: float
+    low: float
+    high: float
+    n: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A stand-in that was built from an explanation of the explainer, and how much of its worth it keeps.
+
+    S = (gain of the replica's explanations - null) / (gain of the real ones - null).
+    """
+
+    level: int
+    replica: str
+    about: str
+    n_units: int
+    gain_real: float
+    gain_replica: float
+    s: float
+    low: float
+    high: float
+    reason: str = ""
