@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from scrutable.pipeline.behaviours.config import BehavioursConfig
     from scrutable.pipeline.behaviours.counting import StagePrompts
     from scrutable.pipeline.behaviours.study import Study
-    from scrutable.pipeline.config import AnyConfig
+    from scrutable.pipeline.config import AnyConfig, RecurseConfig
     from scrutable.pipeline.forecast import StageForecast
     from scrutable.pipeline.progress import StageClock
+    from scrutable.pipeline.recursion.records import LedgerRow
     from scrutable.pipeline.store import RunFolder
 
 app = typer.Typer(
@@ -176,6 +177,29 @@ def selftest(
 
 
 @app.command()
+def recurse(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Levels of claims; else what the config says.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Follow explanations up into the models that wrote them, and keep the ledger of trust."""
+    from scrutable.pipeline.config import RecurseConfig, load_config
+
+    changes = [*(overrides or ()), *([f"recursion.depth={depth}"] if depth else ())]
+    resolved = load_config(config, changes)
+    if not isinstance(resolved, RecurseConfig):
+        raise ConfigError(f"{config}: a ladder needs job: recurse, but its job is {resolved.job!r}")
+    if dry_run:
+        _forecast_ladder(resolved)
+    else:
+        _ladder(resolved, runs / resolved.name)
+
+
+@app.command()
 def export(
     what: Annotated[str, typer.Argument(help="A run folder, `puzzles`, or another file of puzzles.")],
     to: Annotated[Path, typer.Option(help="A folder to write into.")],
@@ -330,12 +354,14 @@ def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
 def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
     from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
     from scrutable.pipeline.composition.jobs import runner_of
-    from scrutable.pipeline.config import TrainConfig
+    from scrutable.pipeline.config import RecurseConfig, TrainConfig
 
     if isinstance(config, TrainConfig):
         raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
     if isinstance(config, BehavioursConfig):
         return _study(config, runs, until=until, folder_name=folder_name)
+    if isinstance(config, RecurseConfig) and until == "score":
+        return _ladder(config, runs / (folder_name or config.name))
     if isinstance(config, BehaviourSelftestConfig):
         raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
     with _job(config, runs / (folder_name or config.name), level="level-0") as job:
@@ -347,6 +373,41 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
                 parts.check()
             runner.run(until=until)
         _say_what_there_is(job.folder, until=until)
+
+
+def _ladder(config: RecurseConfig, path: Path) -> None:
+    """A study of recursion; exit code 3 where no claim could be followed, with the report of why."""
+    from scrutable.pipeline.composition.recursion import recurse as follow
+
+    with _job(config, path, level="recursion") as job:
+        rows, why = follow(
+            config,
+            path,
+            depth=config.recursion.depth,
+            say=say,
+            watch=job.clock,
+            note=job.note,
+        )
+        _print_ledger(rows)
+        say_result(f"report: {_report(path)}")
+    if why:
+        say(f"scrutable: {why}")
+        sys.exit(3)
+
+
+def _print_ledger(rows: Sequence[LedgerRow]) -> None:
+    """Where the trust in each level went, as shares of what came in."""
+    names = ("discharged", "stranded", "passed_up", "open", "unresolved")
+    head = "".join(f"{name.replace('_', ' '):>22}" for name in names)
+    say_result(f"{'ladder':<12}{'tier':<9}{'level':>5}  {'claims':>6}{head}")
+    for row in rows:
+        cells = ""
+        for name in names:
+            low, high = (getattr(row, f"{name}_{end}", float("nan")) for end in ("low", "high"))
+            interval = f" [{low:.2f}, {high:.2f}]" if low == low else ""
+            cells += f"{_number(getattr(row, name), '.2f') + interval:>22}"
+        tier = row.tier if row.corpus == "sampled" else row.corpus
+        say_result(f"{row.ladder:<12}{tier:<9}{row.level:>5}  {row.n_claims:>6}{cells}")
 
 
 def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str) -> None:

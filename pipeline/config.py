@@ -27,6 +27,7 @@ from pydantic import (
 from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig, BehaviourStudy
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import Split
+from scrutable.pipeline.recursion.config import RecursionConfig
 from scrutable.pipeline.sections import (
     AskingConfig,
     ModelConfig,
@@ -207,8 +208,20 @@ class ProbeExplainer(Section):
     model: str  # whose input embeddings
 
 
+class PlantedExplainer(Section):
+    """No model: a known program names the concept that fits most of the listed words. A control."""
+
+    kind: Literal["planted"] = "planted"
+    concepts: tuple[str, ...] = Field(min_length=2)  # programs
+    hidden: str = ""  # a program: why the last concept is really named, whatever it says
+    blind: bool = False  # names concepts without looking at the words
+    words: PositiveInt = 8  # strongest words listed
+    highlight: Share = 0.5
+
+
 ExplainerConfig = Annotated[
     LlmExplainer
+    | PlantedExplainer
     | TemplateExplainer
     | GenericExplainer
     | TableExplainer
@@ -390,14 +403,19 @@ class JobConfig(NamedJob):
         return {name: explainers[name] for name in order}
 
 
-class RunConfig(JobConfig):
-    """A whole run: a subject on a corpus is explained, and the explanations are scored."""
+class SubjectJob(JobConfig):
+    """A job on the units of a subject, read on a corpus."""
 
-    job: Literal["run"] = "run"
     subject: SubjectConfig
     corpus: CorpusConfig
     units: UnitsConfig = UnitsConfig()
     samples: SamplesConfig = SamplesConfig()
+
+
+class RunConfig(SubjectJob):
+    """A whole run: a subject on a corpus is explained, and the explanations are scored."""
+
+    job: Literal["run"] = "run"
     explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
     random_subject: Annotated[int, Field(ge=0)] = 0
     """Units of a twin of the subject with random weights, which goes through all stages as an opponent."""
@@ -431,6 +449,79 @@ class RunConfig(JobConfig):
             "behaviours": None,
         }
         return self.model_copy(update=change)
+
+
+AUTHOR, COMPILED = "author", "compiled"
+"""Names of the explainers of every level of a ladder: who is looked into next, and their text as programs."""
+
+
+class RecurseConfig(SubjectJob):
+    """A ladder: the first author explains the subject, the second the first author's neurons, and so on.
+
+    `explainers` are opponents at every level, and may be `of: author`.
+    """
+
+    job: Literal["recurse"]
+    authors: tuple[ExplainerConfig, ...] = Field(min_length=1)
+    candidates: PositiveInt = 2  # programs that are written of each text, by its author
+    shifted: CorpusConfig | None = None  # text of another kind, on which the subject's claims are checked too
+    recursion: RecursionConfig = RecursionConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> RecurseConfig:
+        for name in (AUTHOR, COMPILED):
+            if name in self.explainers:
+                raise ValueError(f"explainers.{name}: this name is kept for what `authors` makes")
+        settings = self.recursion
+        named = [settings.simulator, *filter(None, [settings.checker]), *settings.lenient]
+        if unknown := [name for name in named if name not in self.simulators]:
+            known = ", ".join(self.simulators)
+            raise ValueError(f"recursion: no simulator {unknown[0]!r} among simulators (there are {known})")
+        for name, explainer in self.explainers.items():
+            if (of := of_another(explainer)) and of not in (AUTHOR, *self.explainers):
+                raise ValueError(
+                    f"explainers.{name}.of: no explainer {of!r}; the ladder's is called {AUTHOR}"
+                )
+        return self
+
+    def author(self, level: int) -> ExplainerConfig | None:
+        """Who writes the claims of a level, from 1; None above the last author of a ladder that is cut off."""
+        if level <= len(self.authors):
+            return self.authors[level - 1]
+        return self.authors[-1] if self.recursion.then == "loop" else None
+
+    def run_of_subject(self) -> RunConfig:
+        """The first level as a run of its own."""
+        fields = ("seed", "subject", "corpus", "units", "samples", "simulators", "scoring", "shard", "judges")
+        given = {name: getattr(self, name) for name in fields}
+        return RunConfig(name=self.name, explainers=self.explainers_of(1), gate=self.gate, **given)
+
+    def level(self, number: int) -> JobConfig:
+        """Explainers and simulators of the claims of a level, from 1."""
+        return JobConfig(
+            name=self.name,
+            seed=self.seed,
+            explainers=self.explainers_of(number),
+            simulators=self.simulators,
+            scoring=self.scoring,
+            shard=self.shard,
+        )
+
+    def explainers_of(self, level: int) -> dict[str, ExplainerConfig]:
+        """The author of a level, their texts as programs where they write English, and the opponents."""
+        author = self.author(level)
+        assert author is not None, f"no author of level {level}"
+        made: dict[str, ExplainerConfig] = {AUTHOR: author}
+        if isinstance(author, LlmExplainer) and self.recursion.checker:
+            made[COMPILED] = CompiledExplainer(
+                of=AUTHOR,
+                model=author.model,
+                device=author.device,
+                dtype=author.dtype,
+                batch_size=author.batch_size,
+                candidates=self.candidates,
+            )
+        return made | dict(self.explainers)
 
 
 class RecordsConfig(JobConfig):
@@ -480,11 +571,12 @@ class TrainConfig(NamedJob):
     measured_rules: PositiveInt = 32  # of the taught families and of the held-out ones, each
 
 
-ScoredConfig = RunConfig | RecordsConfig | SelftestConfig
+ScoredConfig = RunConfig | RecurseConfig | RecordsConfig | SelftestConfig
 ReportedConfig = ScoredConfig | BehavioursConfig | BehaviourSelftestConfig
 AnyConfig = ReportedConfig | TrainConfig
 _JOBS: dict[str, type[AnyConfig]] = {
     "run": RunConfig,
+    "recurse": RecurseConfig,
     "score": RecordsConfig,
     "selftest": SelftestConfig,
     "train": TrainConfig,

@@ -1,17 +1,19 @@
 """Prompt files: jinja with front matter, rendered to Prompts; records in, text out.
 
-A template marks two things with characters that no text contains: the end of each part that many
-prompts share, and each place where a label distribution is read. Both are gone from the prompt.
+A template marks three things with characters that no text contains: the end of each part that many
+prompts share, each place where a label distribution is read, and each stretch that tells of the unit that
+is to be explained. The marks are gone from the prompt.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import yaml
@@ -21,8 +23,25 @@ from scrutable.pipeline.records import Generate, Prompt, ReadChoice, ReadLabels
 
 SHARED_END = "\ue000"
 READ_HERE = "\ue001"
+SPAN_BEGIN, SPAN_END = "\ue003", "\ue004"
+_MARKS = {
+    "SHARED_END": SHARED_END,
+    "READ_HERE": READ_HERE,
+    "SPAN_BEGIN": SPAN_BEGIN,
+    "SPAN_END": SPAN_END,
+}
+_MARKED = re.compile(f"([{READ_HERE}{SPAN_BEGIN}{SPAN_END}])")
 _SPELT_OUT = str.maketrans(
-    {SHARED_END: "", READ_HERE: "", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+    {
+        SHARED_END: "",
+        READ_HERE: "",
+        SPAN_BEGIN: "",
+        SPAN_END: "",
+        "\\": r"\\",
+        "\n": r"\n",
+        "\r": r"\r",
+        "\t": r"\t",
+    }
     | {breaks: f"\\u{ord(breaks):04x}" for breaks in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 )
 
@@ -50,29 +69,33 @@ class Template:
 
     def generate(self, *, max_tokens: int, temperature: float = 0.0, seed: int = 0, **records: Any) -> Prompt:
         """A prompt that asks for text."""
-        shared, text, positions = self._render(records)
+        shared, text, positions, _ = self._render(records)
         if positions:
             raise ConfigError(f"prompt {self.name} reads labels; it cannot be used to generate text")
         read = Generate(max_tokens=max_tokens, temperature=temperature, stop=self.stop, seed=seed)
         return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
 
+    def spans(self, **records: Any) -> tuple[tuple[int, int], ...]:
+        """[start, stop) characters of the prompt's own text that tell of the unit, ascending."""
+        return self._render(records).spans
+
     def read_labels(self, **records: Any) -> Prompt:
         """A prompt that asks for label distributions."""
-        shared, text, positions = self._render(records)
+        shared, text, positions, _ = self._render(records)
         read = ReadLabels(labels=self.required_labels().strings, positions=positions)
         return Prompt(shared=shared, text=text, read=read, is_chat=self.is_chat)
 
     def choose(self, labels: Sequence[str], **records: Any) -> Prompt:
         """A prompt that asks how probable each label is as the beginning of the answer."""
-        shared, text, positions = self._render(records)
+        shared, text, positions, _ = self._render(records)
         if positions:
             raise ConfigError(f"prompt {self.name} reads labels of its own; other labels cannot be read")
         return Prompt(shared=shared, text=text, read=ReadChoice(tuple(labels)), is_chat=self.is_chat)
 
     def parts(self, **records: Any) -> tuple[str, str]:
         """What many prompts share, and the prompt's own text, for a reader that is no language model."""
-        shared, text, _ = self._render(records)
-        return "".join(shared), text
+        rendered = self._render(records)
+        return "".join(rendered.shared), rendered.text
 
     def required_labels(self) -> Labels:
         """The labels. Raises ConfigError for a prompt that has none, so that no simulator can use it."""
@@ -80,16 +103,30 @@ class Template:
             raise ConfigError(f"prompt {self.name} has no labels in its front matter, so none can be read")
         return self.labels
 
-    def _render(self, records: dict[str, Any]) -> tuple[tuple[str, ...], str, tuple[int, ...]]:
+    def _render(self, records: dict[str, Any]) -> _Rendered:
         body = _environment().get_template(f"{self.name}.jinja")
-        rendered = body.render(**records, cases=self.cases, SHARED_END=SHARED_END, READ_HERE=READ_HERE)
+        rendered = body.render(**records, cases=self.cases, **_MARKS)
         *shared, text = rendered.split(SHARED_END)
-        plain, positions, start = [], [], 0
-        for part in text.split(READ_HERE):
-            plain.append(part)
-            start += len(part)
-            positions.append(start)
-        return tuple(shared), "".join(plain), tuple(positions[:-1])
+        plain: list[str] = []
+        places: dict[str, list[int]] = {READ_HERE: [], SPAN_BEGIN: [], SPAN_END: []}
+        start = 0
+        for part in _MARKED.split(text):
+            if part in places:
+                places[part].append(start)
+            else:
+                plain.append(part)
+                start += len(part)
+        spans = tuple(zip(places[SPAN_BEGIN], places[SPAN_END], strict=True))
+        return _Rendered(tuple(shared), "".join(plain), tuple(places[READ_HERE]), spans)
+
+
+class _Rendered(NamedTuple):
+    """A prompt without the marks of its template."""
+
+    shared: tuple[str, ...]
+    text: str
+    positions: tuple[int, ...]  # in `text`, where labels are read
+    spans: tuple[tuple[int, int], ...]  # in `text`, what tells of the unit
 
 
 @functools.cache
@@ -122,12 +159,17 @@ def template(name: str) -> Template:
 
 def unmarked(text: str) -> str:
     """A text as it is, character by character, but for our own marks, which are no longer that."""
-    return text.translate({ord(SHARED_END): "\ufffd", ord(READ_HERE): "\ufffd"})
+    return text.translate({ord(mark): "\ufffd" for mark in _MARKS.values()})
 
 
 def visible(token: str) -> str:
     """A token on one line of a prompt: line breaks and tabs spelt out, our own marks removed."""
     return token.translate(_SPELT_OUT)
+
+
+def unhighlighted(text: str) -> str:
+    """A text in which nothing looks like a highlight: a prompt's own text has been an explainer's prompt."""
+    return text.replace("<<", "‹‹").replace(">>", "››")
 
 
 def _labels(header: dict[str, Any]) -> Labels:
@@ -158,6 +200,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["visible"] = visible
     environment.filters["unmarked"] = unmarked
+    environment.filters["unhighlighted"] = unhighlighted
     return environment
 
 

@@ -177,6 +177,16 @@ class Explanatory(NamedTuple):
     source: Explanation | None = None
 
 
+class Written(NamedTuple):
+    """A prompt that an explanation is written from, and where it tells of the unit.
+
+    Everything outside the spans is the same for all units that are shown in the same way.
+    """
+
+    prompt: Prompt
+    spans: tuple[tuple[int, int], ...]  # [start, stop) characters of `prompt.text`, ascending
+
+
 class Explainer(Protocol):
     """Writes explanations."""
 
@@ -191,6 +201,14 @@ class Explainer(Protocol):
 
     def explain(self, jobs: Sequence[Explanatory]) -> list[Explanation | Failure]:
         """The answers of all jobs, in order: one for each, or one for each candidate."""
+        ...
+
+
+class TraceableExplainer(Explainer, Protocol):
+    """An explainer whose writing can be followed into the model that did it."""
+
+    def written(self, job: Explanatory) -> Written | None:
+        """The prompt that `explain` sends for a job; None where there is nothing to show."""
         ...
 
 

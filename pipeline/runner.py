@@ -154,6 +154,13 @@ class Runner:
     def _split(self, unit: str, split: str) -> tuple[Excerpt, ...]:
         return tuple(excerpt for excerpt in self._excerpts[unit] if excerpt.split == split)
 
+    def evidence(self, explainer: str, simulator: str) -> Iterator[Evidence]:
+        """What was simulated of each unit from one explainer's explanations, candidates one by one."""
+        written = self._explanations(explainer)
+        for path in self.folder.parts("simulations"):
+            if _part_of(path) == f"{explainer}+{simulator}":
+                yield from self._evidence(path, written, explainer, simulator)
+
     # -- explain ------------------------------------------------------------------------------
 
     def explain(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RINGS = [  # innermost first; the longest matching prefix wins
-    {"pipeline.records", "pipeline.errors", "pipeline.behaviours.records"},
+    {"pipeline.records", "pipeline.errors", "pipeline.behaviours.records", "pipeline.recursion.records"},
     {  # plain data
         "pipeline.placement",
         "pipeline.sections",
@@ -21,8 +21,9 @@ RINGS = [  # innermost first; the longest matching prefix wins
         "pipeline.windows",
         "pipeline.behaviours.config",
         "pipeline.behaviours.definition",
+        "pipeline.recursion.config",
     },
-    {"pipeline.protocols", "pipeline.behaviours.protocols"},
+    {"pipeline.protocols", "pipeline.behaviours.protocols", "pipeline.recursion.protocols"},
     {"pipeline"},  # the pure core and the stages
     {
         "pipeline.subjects",

@@ -70,7 +70,7 @@ def test_traces_are_the_input_of_the_down_projection_rectified_by_sign(subject: 
     lead = list(subject.provenance["leading_tokens"])
     for window, trace in subject.traces(windows, range(len(windows)), units):
         ids = lead + windows.token_ids(window).tolist()
-        read = reference_activations(subject._tokenizer.name_or_path, ids)
+        read = reference_activations(subject.tokenizer.name_or_path, ids)
         first, second = (a[len(lead) :] for a in read)
         expected = np.stack([first[:, 3], -first[:, 3], second[:, 23], -second[:, 0]], axis=1).clip(0)
         np.testing.assert_allclose(trace, expected, atol=1e-4)
@@ -172,7 +172,7 @@ def test_activations_on_new_text_are_those_of_the_traces(subject: NeuronSubject)
     units, text = ["L0.N3.pos", "L1.N0.neg"], TEXTS[0]
     [found] = subject.activations([text], units)
     ids = [*subject.provenance["leading_tokens"], *subject.tokenize([text])[0].ids]
-    a0, a1 = reference_activations(subject._tokenizer.name_or_path, ids)
+    a0, a1 = reference_activations(subject.tokenizer.name_or_path, ids)
     n_lead = len(subject.provenance["leading_tokens"])
     expected = np.stack([np.maximum(a0[n_lead:, 3], 0), np.maximum(-a1[n_lead:, 0], 0)], axis=1)
     assert found == pytest.approx(expected, abs=1e-5)
@@ -180,7 +180,7 @@ def test_activations_on_new_text_are_those_of_the_traces(subject: NeuronSubject)
 
 def next_token(subject: NeuronSubject, text: str, change: Any) -> np.ndarray:
     """(T, V) log-probabilities, with `change` applied by hand to the input of layer 1's down projection."""
-    model = AutoModelForCausalLM.from_pretrained(subject._tokenizer.name_or_path, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(subject.tokenizer.name_or_path, dtype=torch.float32).eval()
     [module] = [m for path, m in model.named_modules() if path.endswith(("1.mlp.down_proj", "1.mlp.c_proj"))]
     forward = module.forward
     module.forward = lambda x: forward(change(x.clone()))

@@ -92,13 +92,13 @@ class Composition:
         *,
         say: Callable[[str], None],
         note: Callable[[str, Any], None],
-        beside: Composition | None = None,
+        models: Models | None = None,
     ) -> None:
-        """`beside` is another job of this process, with which loaded models are shared."""
+        """`models` are those of another job of this process, whose loaded ones are shared."""
         self._config = config
         self._say = say
         self._note = note
-        self.models: Models = beside.models if beside else Models(say)
+        self.models: Models = models or Models(say)
         self._subject: Subject | None = None
         self._services = Services(
             locate=self.models.locate, ask=self.models.ask, seed=config.seed, subject=self.subject
@@ -243,12 +243,13 @@ def runner_of(
     say: Callable[[str], None],
     watch: Watch,
     note: Callable[[str, Any], None],
+    models: Models | None = None,
 ) -> tuple[Runner, Composition]:
     """The stages of a job and the maker of their parts.
 
     Raises ConfigError or CorpusError where the files of a job hold nothing usable.
     """
-    parts = Composition(config, say=say, note=note)
+    parts = Composition(config, say=say, note=note, models=models)
     plan = plan_of(config)
     source: Source = _Nothing()
     if isinstance(config, RunConfig):
@@ -261,7 +262,7 @@ def runner_of(
         for line in unread(given, readers):
             say(line)
         source = Importer(config, folder, given, watch, note)
-    twin = _twin_of(config, folder, parts, say=say, watch=watch, note=note)
+    twin = _twin_of(config, folder, parts.models, say=say, watch=watch, note=note)
     study = None
     if isinstance(config, RunConfig) and config.behaviours and isinstance(config.subject, ModelConfig):
         study, behaving = study_of(
@@ -281,7 +282,7 @@ def runner_of(
 def _twin_of(
     config: JobConfig,
     folder: RunFolder,
-    beside: Composition,
+    models: Models,
     *,
     say: Callable[[str], None],
     watch: Watch,
@@ -298,7 +299,7 @@ def _twin_of(
         note("random_subject", {key: fact})
 
     level = RunFolder(folder.path, level="random-0")
-    parts = Composition(twin, say=say, note=note_twin, beside=beside)
+    parts = Composition(twin, say=say, note=note_twin, models=models)
     source = Collector(twin, level, parts, watch_twin, note_twin)
     return Runner(twin, level, source, parts, EVALUATION, plan_of(twin), watch_twin, note_twin)
 

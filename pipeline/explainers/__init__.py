@@ -6,6 +6,7 @@ from scrutable.pipeline.explainers.compiled import CompiledExplainer
 from scrutable.pipeline.explainers.generic import GenericExplainer
 from scrutable.pipeline.explainers.llm import LlmExplainer
 from scrutable.pipeline.explainers.ngrams import NgramsExplainer
+from scrutable.pipeline.explainers.planted import PlantedExplainer
 from scrutable.pipeline.explainers.probe import ProbeExplainer
 from scrutable.pipeline.explainers.program import ProgramExplainer
 from scrutable.pipeline.explainers.rules import RulesExplainer
@@ -15,6 +16,7 @@ from scrutable.pipeline.explainers.tree import TreeExplainer
 
 EXPLAINERS: dict[str, Any] = {
     "llm": LlmExplainer,
+    "planted": PlantedExplainer,
     "template": TemplateExplainer,
     "generic": GenericExplainer,
     "table": TableExplainer,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from scrutable.pipeline.config import LlmExplainer as LlmConfig
 from scrutable.pipeline.markup import highlighted, strongest_tokens
 from scrutable.pipeline.parsing import read_explanation
 from scrutable.pipeline.prompting import template
-from scrutable.pipeline.protocols import Explanatory, Services
+from scrutable.pipeline.protocols import Explanatory, Services, Written
 from scrutable.pipeline.records import (
     CallFailure,
     Completion,
@@ -54,14 +55,26 @@ class LlmExplainer:
         detail = "no excerpt of the explain split has a highlighted token that is not white space"
         return Failure(job.unit, "explain", "nothing_highlighted", detail, self.name)
 
+    def written(self, job: Explanatory) -> Written | None:
+        """The prompt of a job, and where the unit's excerpts and words stand in it."""
+        if not self._tops(job):
+            return None
+        return Written(self._prompt(job), self._template.spans(**self._records(job)))
+
     def _prompt(self, job: Explanatory) -> Prompt:
         return self._template.generate(
             max_tokens=self._config.max_tokens,
             temperature=self._config.temperature,
             seed=self._seed,
-            excerpts=[highlighted(excerpt, share=self._config.highlight) for excerpt in self._shown(job)],
-            tops=self._tops(job),
+            **self._records(job),
         )
+
+    def _records(self, job: Explanatory) -> dict[str, Any]:
+        shown = self._shown(job)
+        return {
+            "excerpts": [highlighted(excerpt, share=self._config.highlight) for excerpt in shown],
+            "tops": self._tops(job),
+        }
 
     def _read(
         self, job: Explanatory, prompt: Prompt, answer: Completion | CallFailure

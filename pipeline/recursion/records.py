@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Stop = Literal["", "cut_off", "loop", "foundation", "budget", "below_gap", "no_job", "no_children"]
-"""Why a claim is not followed further: "" it is followed; "cut_off" no model above is given, or the depth is
-reached; "loop" the model above is the author itself; "foundation" the author is a readable program;
-"budget" more claims than may be traced; "below_gap" the prompt does not determine the text; "no_job" the
-text was not written from a prompt that can be traced; "no_children" nothing in the author could be explained.
+Stop = Literal["", "foundation", "text_only", "cut_off", "budget", "below_gap", "no_job", "no_children"]
+"""Why a claim's author is not looked into: "" it is; "foundation" the author is a readable program, so nothing
+is hidden in it (r = 0); "text_only" its weights may not be read, so all of its writing is unaccounted for
+(r = 1); "cut_off" no model above is given to explain it; "budget" more claims than may be traced; "below_gap"
+the prompt does not determine the text; "no_job" the text was not written from a prompt that can be traced;
+"no_children" nothing in the author that caused the text could be explained. The last five leave a claim open.
 """
 
 Patched = Literal[
@@ -96,16 +97,27 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a job's causal set."""
+
+    job: str
+    unit: str
+    attribution: float  # nats, > 0; what children are drawn in proportion to
+
+
+@dataclass(frozen=True, slots=True)
 class Substitution:
     """Simulated activations of explained nodes in the running author, in place of the true ones.
 
-    All figures are nats of the content tokens: X = restored / lost.
+    All figures are nats of the content tokens. "null" and "shuffled" are simulated from explanations of other
+    nodes, calibrated as the own ones are; X = (own - null) / (lost - null), so that what a constant would
+    restore counts as nothing. "mean" holds the nodes at their mean.
     """
 
     job: str
     explainer: str  # who explained the nodes
     simulator: str
-    kind: Literal["own", "shuffled", "uncalibrated", "mean"]
+    kind: Literal["own", "null", "shuffled", "mean"]
     n_nodes: int  # substituted
     n_failed: int  # of the explained nodes, without a usable simulation: they stay counterfactual
     lost: float  # clean - (nodes at their counterfactual values)
@@ -114,7 +126,7 @@ class Substitution:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """"e describes u", a node of the claim tree, with what was measured of it.
+    """ "e describes u", a node of the claim tree, with what was measured of it.
 
     Gains are excess gains in bits for each token of that unit's own population, test split.
     """
@@ -137,13 +149,14 @@ class Claim:
     effect: float  # of its causal set, nats: coverage x gap
     lost: float  # of its explained nodes, nats
     restored: float  # by their simulations
-    restored_shuffled: float  # by those of other nodes' explanations
+    restored_null: float  # by simulations from other nodes' explanations
+    restored_shuffled: float  # by those from yet other nodes': the control, which takes the place of `restored`
     stop: Stop
 
     @property
     def is_followed(self) -> bool:
-        """True if its author was looked into."""
-        return self.stop in ("", "loop", "foundation")
+        """True if it is known what in its author accounts for it."""
+        return self.stop in ("", "foundation", "text_only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +196,16 @@ class LedgerRow:
     r_low: float
     r_high: float
     coverage: float  # sum of effects / sum of gaps
-    substitution: float  # X: sum of restored / sum of lost
+    substitution: float  # X: sum of (restored - null) / sum of (lost - null)
     substitution_low: float
     substitution_high: float
-    substitution_shuffled: float
+    substitution_shuffled: float  # the same with shuffled explanations: 0 if the instrument is sound
     unresolved: float  # U_k: share of the root weight that still rests on trust after this level
     unresolved_low: float
     unresolved_high: float
-    stop: str  # why the ladder ends here; empty if it goes on
+    stop: str  # why claims of this level stay open
+    end: Literal["", "cut_off", "loop", "foundation", "text_only", "nothing_left"]
+    """How the ladder ends here, the trilemma named; empty where it goes on. A loop explains itself."""
     reason: str = ""  # why a share is undefined
 
 

@@ -16,6 +16,7 @@ from scrutable.pipeline.recursion.records import (
     KnownLadder,
     LedgerRow,
     MatrixCell,
+    Node,
     Overlap,
     Patch,
     Replica,
@@ -34,6 +35,7 @@ KINDS: dict[str, type] = {
     "jobs": Job,
     "patches": Patch,
     "causes": Cause,
+    "nodes": Node,
     "substitutions": Substitution,
     "claims": Claim,
     "ledger": LedgerRow,
@@ -95,6 +97,11 @@ class RecursionTables:
     def causes(self) -> pd.DataFrame:
         """`Cause`: the causal set of each job."""
         return self._frame("causes")
+
+    @cached_property
+    def nodes(self) -> pd.DataFrame:
+        """`Node`: all nodes of the causal sets."""
+        return self._frame("nodes")
 
     @cached_property
     def substitutions(self) -> pd.DataFrame:

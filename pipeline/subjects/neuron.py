@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -77,13 +77,13 @@ class NeuronSubject:
         self.signs = tuple(signs)
         self.batch_size = batch_size
         transformers_logging.disable_progress_bar()
-        self._tokenizer = AutoTokenizer.from_pretrained(path)
-        self._causal = _loaded(path, placement, random_seed)
-        self._model = self._causal.base_model
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.causal = _loaded(path, placement, random_seed)
+        self._model = self.causal.base_model
         self._device = torch.device(placement.device)
-        self._hooked = _down_projections(self._model, name)
-        self.widths = tuple(_input_width(module) for module in self._hooked)
-        self._lead = lead_ids(self._tokenizer)
+        self.hooked = _down_projections(self._model, name)
+        self.widths = tuple(_input_width(module) for module in self.hooked)
+        self._lead = lead_ids(self.tokenizer)
         self.provenance: Mapping[str, Any] = {
             **provenance,
             "architecture": type(self._model).__name__,
@@ -95,6 +95,10 @@ class NeuronSubject:
             "neurons_per_layer": self.widths[0],
             "leading_tokens": list(self._lead),
         }
+
+    def reading(self, read: Callable[[int, torch.Tensor], None]) -> AbstractContextManager[None]:
+        """Has `read` see (layer, (B, T, F)) at the input of each down projection, leading tokens included."""
+        return _reading(self.hooked, read)
 
     def unit_ids(self) -> list[str]:
         """Every unit, by layer, then sign, then index: the order of all arrays over units."""
@@ -119,7 +123,7 @@ class NeuronSubject:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokenized]:
         """Token ids and the text of each token; a character split over tokens goes to its last one."""
-        encoded = self._tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
         return [
             Tokenized(tuple(ids), pieces_of(text, [end for _, end in offsets]))
             for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
@@ -169,7 +173,7 @@ class NeuronSubject:
                         signed = a[0, len(self._lead) :, place.index].float().cpu().numpy()
                         out[:, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
 
-            with torch.inference_mode(), _reading(self._hooked, read):
+            with torch.inference_mode(), _reading(self.hooked, read):
                 self._model(input_ids=self._inputs(ids), use_cache=False)
             found.append(out)
         return found
@@ -192,7 +196,7 @@ class NeuronSubject:
                 a[:, :, at.index] = sign * (sign * a[:, :, at.index]).clamp_max(0)
 
             for change, effect in ((steer, steered), (ablate, ablated)):
-                with _changing(self._hooked[at.layer], change):
+                with _changing(self.hooked[at.layer], change):
                     effect.append(self._next_token(inputs) - clean)
         return Effects(
             words=self._words,
@@ -204,15 +208,15 @@ class NeuronSubject:
     @cached_property
     def _words(self) -> tuple[str, ...]:
         """The text of each token of the vocabulary; decoding them takes seconds."""
-        vocabulary = range(self._causal.get_output_embeddings().weight.shape[0])
-        return tuple(self._tokenizer.batch_decode([[token] for token in vocabulary]))
+        vocabulary = range(self.causal.get_output_embeddings().weight.shape[0])
+        return tuple(self.tokenizer.batch_decode([[token] for token in vocabulary]))
 
     def _inputs(self, ids: Sequence[int]) -> torch.Tensor:
         return torch.tensor([[*self._lead, *ids]], device=self._device)
 
     def _next_token(self, inputs: torch.Tensor) -> torch.Tensor:
         """(T, V) log-probabilities after each token of the text, in float32."""
-        logits: torch.Tensor = self._causal(input_ids=inputs, use_cache=False).logits[0, len(self._lead) :]
+        logits: torch.Tensor = self.causal(input_ids=inputs, use_cache=False).logits[0, len(self._lead) :]
         return logits.float().log_softmax(-1)
 
     @torch.inference_mode()
@@ -235,7 +239,7 @@ class NeuronSubject:
         if read is None:
             self._model(input_ids=inputs, use_cache=False)
             return
-        with _reading(self._hooked, lambda layer, a: read(layer, a[:, lead:])):
+        with _reading(self.hooked, lambda layer, a: read(layer, a[:, lead:])):
             self._model(input_ids=inputs, use_cache=False)
 
 

@@ -1,0 +1,66 @@
+"""The section of a config that says how far, and how carefully, the author of an explanation is looked into."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from scrutable.pipeline.placement import DtypeName
+from scrutable.pipeline.records import Split
+from scrutable.pipeline.sections import Name, PositiveInt, Section, Share
+
+
+class RulesConfig(Section):
+    """The rule table of SCIENCE.md 2.6: fixed before the run, and the only source of verdicts."""
+
+    regress_supported: float = 0.10  # H1: v below this at levels 1 and 2, upper 95 % bound
+    regress_refuted: float = 0.50  # H1: v above this at level 1, lower 95 % bound
+    conserved: float = 0.90  # H2: unresolved trust above this, lower 95 % bound
+    released: float = 0.70  # H2: unresolved trust below this, upper 95 % bound
+    flat: Annotated[float, Field(ge=0)] = 0.05  # H3: slopes smaller than this count as none
+    near_best: float = 0.05  # H4: a readable surrogate so near the best explainer replaces it
+    replaced: float = 0.75  # H5: a replica keeps more than this of the gain
+    irreplaceable: float = 0.25  # H5: or less than this
+    fewest_claims: PositiveInt = 20  # fewer say nothing
+    widest: float = 0.5  # intervals wider than this say nothing
+
+
+class WorkingConfig(Section):
+    """How the author's working text is cut into excerpts of its neurons."""
+
+    window: PositiveInt = 32  # tokens of the author
+    skip: Annotated[int, Field(ge=0)] = 4  # first tokens of a window, which are not scored
+    splits: dict[Split, Share] = {"explain": 0.5, "calibrate": 0.2, "test": 0.3}  # of the jobs
+    top: dict[Split, PositiveInt] = {"explain": 8, "calibrate": 2, "test": 3}  # strongest windows
+    random: dict[Split, PositiveInt] = {"explain": 8, "calibrate": 8, "test": 8}  # of the others
+
+
+class RecursionConfig(Section):
+    """How the authors of explanations are looked into."""
+
+    depth: PositiveInt = 2  # levels of claims; the command line may say otherwise
+    then: Literal["loop", "cut_off"] = "loop"  # above the last author: itself again, or nobody
+    simulator: Name = "trained"  # whose gain is the worth of a claim, and who simulates neurons
+    checker: str = "checker"  # simulator that runs programs; empty: nothing can be discharged
+    lenient: tuple[Name, ...] = ()  # other simulators: the smallest of their gains is the lenient tier
+    text_only: tuple[str, ...] = ()  # models whose weights may not be read
+    gate: Share = 0.90  # level of the interval of a claim's excess on calibrate, whose low end is > 0
+    gap: Annotated[float, Field(ge=0)] = 5.0  # nats between a job's prompt and its counterfactual
+    coverage: Share = 0.8  # of a job's content gap, by true patching
+    max_nodes: PositiveInt = 8192  # the largest causal set that is tried
+    singles: Annotated[int, Field(ge=0)] = 8  # nodes patched alone, in each job
+    jobs: PositiveInt = 20  # traced at each level, at most; the others are left open
+    children: PositiveInt = 3  # nodes drawn from each causal set
+    working: WorkingConfig = WorkingConfig()
+    contexts: tuple[PositiveInt, ...] = (8, 16, 32)  # tokens, for the context ceiling; empty: none
+    general: bool = True  # also read the author's neurons on the corpus of the subject
+    dtype: DtypeName = "auto"  # of the traced model: float32 on a CPU, since effects are small
+    random_weights: bool = True  # ask a model of the same shape with random weights for its gap
+    rules: RulesConfig = RulesConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> RecursionConfig:
+        if self.working.skip >= self.working.window:
+            raise ValueError("working.skip must be smaller than working.window")
+        return self
