@@ -65,6 +65,7 @@ _TYPES: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
     "tuple[str, ...]": _STRINGS,
     "tuple[float, ...]": _FLOATS,
+    "tuple[int, ...]": pa.list_(pa.int64()),
 }
 _EXCERPT_SCHEMA = pa.schema(
     [

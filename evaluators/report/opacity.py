@@ -1,0 +1,237 @@
+"""Where the opacity goes: for each ladder, what became of the trust at every level (SCIENCE.md 2.9, F1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scrutable.evaluators.report import charts, wording
+from scrutable.evaluators.report.drawing import (
+    Curve,
+    Dot,
+    Drawing,
+    Label,
+    LogAxis,
+    Mark,
+    Rect,
+    Stroke,
+    cut,
+    fitted,
+    log_axis,
+    share_axis,
+    share_grid,
+    short_count,
+    slashes,
+    torn,
+    whisker,
+)
+from scrutable.evaluators.report.trust import STOPS, why
+from scrutable.pipeline.recursion.records import LedgerRow
+
+SHARES = {
+    "discharged": "discharged",
+    "stranded": "stranded",
+    "passed_up": "passed up",
+    "open": "open",
+}
+"""What the bars are stacked from, from below."""
+WIDTH, HEIGHT = 440, 272  # of one ladder's panel
+LEFT, RIGHT, TOP, BOTTOM = 46, 62, 28, 50
+LEGEND = 30  # height
+COLUMNS = 2
+
+
+class Corner(NamedTuple):
+    """Where a panel begins."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """What all panels share: the share axis, and that of parameters if any are known."""
+
+    shares: charts.Range
+    parameters: LogAxis | None
+
+
+def by_ladder(rows: Sequence[LedgerRow]) -> dict[str, tuple[LedgerRow, ...]]:
+    """The rows of each ladder, in the run's order of ladders and by level."""
+    names = dict.fromkeys(row.ladder for row in rows)
+    return {
+        name: tuple(sorted((row for row in rows if row.ladder == name), key=lambda row: row.level))
+        for name in names
+    }
+
+
+def corner(number: int) -> Corner:
+    """Where the panel with that number begins, from 0."""
+    return Corner(number % COLUMNS * WIDTH, LEGEND + number // COLUMNS * HEIGHT)
+
+
+def size(n_panels: int) -> tuple[float, float]:
+    """Width and height of a figure of so many panels."""
+    return WIDTH * min(COLUMNS, n_panels), LEGEND + HEIGHT * math.ceil(n_panels / COLUMNS)
+
+
+def opacity(rows: Sequence[LedgerRow]) -> Drawing | None:
+    """The strict, sampled rows as stacked bars of the root weight; None if there are none."""
+    ladders = by_ladder([row for row in rows if row.tier == "strict" and row.corpus == "sampled"])
+    if not ladders:
+        return None
+    drawn = [row for group in ladders.values() for row in group]
+    axes = _Axes(share_axis(_ends(drawn)), log_axis([row.parameters for row in drawn if row.trusted]))
+    marks = _legend(axes.parameters is not None)
+    for number, (name, group) in enumerate(ladders.items()):
+        marks += _panel(name, group, axes, corner(number))
+    width, height = size(len(ladders))
+    label = "Where the opacity goes: shares of the root weight at each level of each ladder, strict tier"
+    return Drawing("opacity-by-level", width, height, label, tuple(marks), _notes(drawn))
+
+
+def _ends(rows: Sequence[LedgerRow]) -> list[float]:
+    """The tops of all stacks of positive shares and the bottoms of all stacks of negative ones."""
+    ends = []
+    for row in rows:
+        heights = [row.weight * getattr(row, name) for name in SHARES]
+        finite = [height for height in heights if math.isfinite(height)]
+        ends += [sum(h for h in finite if h > 0), sum(h for h in finite if h < 0)]
+    return ends
+
+
+def _legend(has_parameters: bool) -> list[Mark]:
+    marks: list[Mark] = []
+    x = float(LEFT)
+    for style, text in SHARES.items():
+        marks += [Rect(x, 8, 11, 11, style), Label(x + 16, 17, text, "start")]
+        x += 28 + 6 * len(text)
+    if has_parameters:
+        marks += [
+            Dot(x + 5, 13.5, 4, "trusted"),
+            Label(x + 15, 17, "who is then trusted (right axis)", "start"),
+        ]
+    return marks
+
+
+def _panel(name: str, rows: Sequence[LedgerRow], axes: _Axes, at: Corner) -> list[Mark]:
+    left, right = at.x + LEFT, at.x + WIDTH - RIGHT
+    bottom, top = at.y + HEIGHT - BOTTOM, at.y + TOP
+    middle = (top + bottom) / 2
+    marks: list[Mark] = [
+        Label(left, at.y + 16, fitted(name, right - left), "start", "name", title=fitted(name, 2000)),
+        Label(at.x + 12, middle, "share of the root weight", turn=-90),
+        *share_grid(axes.shares, left, right, bottom, top),
+    ]
+    if axes.parameters:
+        marks += _right_axis(axes.parameters, right, bottom, top)
+    slot = (right - left) / len(rows)
+    for number, row in enumerate(rows):
+        marks += _level(row, axes, left + number * slot, slot, (bottom, top))
+    return marks
+
+
+def _right_axis(axis: LogAxis, x: float, bottom: float, top: float) -> list[Mark]:
+    marks: list[Mark] = [
+        Stroke(x, bottom, x, top, "axis"),
+        Label(x + 52, (top + bottom) / 2, "parameters of who is trusted", turn=-90),
+    ]
+    for tick in axis.ticks(bottom, top):
+        marks += [
+            Stroke(x, tick.at, x + 4, tick.at, "axis"),
+            Label(x + 7, tick.at + 3.5, tick.label, "start"),
+        ]
+    gap = axis.gap(bottom, top)
+    return marks if gap is None else [*marks, *slashes(x, gap, is_upright=True)]
+
+
+def _level(row: LedgerRow, axes: _Axes, left: float, slot: float, span: tuple[float, float]) -> list[Mark]:
+    """One bar, its whiskers, the dot of who is trusted, and the labels below."""
+    width = round(min(64.0, slot * 0.5), 1)
+    x = round(left + slot * 0.5 - width * 0.62, 1)
+    middle = left + slot / 2
+    marks = _bar(row, axes.shares, x, width, span)
+    if axes.parameters and row.trusted and math.isfinite(row.parameters) and row.parameters >= 0:
+        y = axes.parameters.place(row.parameters, *span)
+        title = f"level {row.level}: {fitted(row.trusted, 600)}, {short_count(row.parameters)} parameters"
+        marks.append(Dot(round(x + width + 13, 1), y, 4.5, "trusted", title))
+    below = f"ends: {STOPS.get(row.stop, row.stop)}" if row.stop else f"then trust {row.trusted}"
+    if not row.stop and not row.trusted:
+        below = ""
+    bottom = span[0]
+    return [
+        *marks,
+        Label(middle, bottom + 15, f"level {row.level}"),
+        Label(middle, bottom + 28, fitted(f"by {row.author}", slot), title=fitted(row.author, 2000)),
+        Label(middle, bottom + 41, fitted(below, slot), title=fitted(below, 2000)),
+    ]
+
+
+def _bar(row: LedgerRow, axis: charts.Range, x: float, width: float, span: tuple[float, float]) -> list[Mark]:
+    """Positive shares are stacked up from 0, negative ones down from it; NaN is never a height."""
+    marks: list[Mark] = []
+    whiskers: list[Mark] = []
+    ends = {True: 0.0, False: 0.0}
+    missing = []
+    for number, (style, noun) in enumerate(SHARES.items()):
+        height = row.weight * getattr(row, style)
+        if not math.isfinite(height):
+            missing.append(noun)
+            continue
+        start = ends[height > 0]
+        ends[height > 0] = start + height
+        marks += _segment(row, style, axis, x, width, (start, start + height), span)
+        whiskers += _interval(row, style, axis, x + width * (0.2 + 0.3 * number), start, span)
+    if missing:
+        zero = axis.place(0, *span)
+        title = f"level {row.level}: {', '.join(missing)} undefined: {why(row.reason)}"
+        marks.append(Label(x + width / 2, zero - 5, "undefined", style="absent", title=title))
+    return marks + whiskers
+
+
+def _segment(
+    row: LedgerRow,
+    style: str,
+    axis: charts.Range,
+    x: float,
+    width: float,
+    ends: tuple[float, float],
+    span: tuple[float, float],
+) -> list[Mark]:
+    start, end = (cut(axis, value, *span) for value in ends)
+    height = round(abs(end.at - start.at), 1)
+    title = (
+        f"level {row.level}, {SHARES[style]}: {wording.score(ends[1] - ends[0])} of the root weight; "
+        f"{told_share(row, style)} of what came in"
+    )
+    box = Rect(x, min(start.at, end.at), width, height, style, title)
+    tear: list[Curve] = [torn(x, end.at, width)] if end.is_cut else []
+    return [box, *tear]
+
+
+def _interval(
+    row: LedgerRow, style: str, axis: charts.Range, x: float, start: float, span: tuple[float, float]
+) -> list[Mark]:
+    """The whisker of a share, from where its segment starts; nothing where it has no interval."""
+    low, high = (row.weight * getattr(row, f"{style}_{end}", math.nan) for end in ("low", "high"))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return []
+    places = [cut(axis, start + value, *span).at for value in (low, high)]
+    return whisker(round(x, 1), places[0], places[1], title=f"{SHARES[style]}: {told_share(row, style)}")
+
+
+def told_share(row: LedgerRow, style: str) -> str:
+    """A share of what came in, with its interval where it has one."""
+    low, high = (getattr(row, f"{style}_{end}", math.nan) for end in ("low", "high"))
+    return f"{wording.score(getattr(row, style))} {wording.interval(low, high)}".strip()
+
+
+def _notes(rows: Sequence[LedgerRow]) -> tuple[str, ...]:
+    unknown = [row for row in rows if row.trusted and not math.isfinite(row.parameters)]
+    undefined = [row for row in rows if any(not math.isfinite(row.weight * getattr(row, s)) for s in SHARES)]
+    return (
+        *(f"{r.ladder}, level {r.level}: parameters of {r.trusted} unknown, not drawn" for r in unknown),
+        *(f"{r.ladder}, level {r.level}: undefined: {why(r.reason)}" for r in undefined),
+    )
