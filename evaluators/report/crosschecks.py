@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from scrutable.evaluators.report import wording
 from scrutable.evaluators.report.drawing import short_count
@@ -18,7 +19,7 @@ from scrutable.pipeline.recursion.records import (
     Transfer,
 )
 
-_TEXTS = ("working", "general")
+_TEXTS: tuple[Literal["working", "general"], ...] = ("working", "general")
 
 
 def transfer_table(transfers: Sequence[Transfer]) -> Table | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from scrutable.evaluators.report import charts, opacity, wording
 from scrutable.evaluators.report.drawing import (
+    BOLD,
     Curve,
     Dot,
     Drawing,
@@ -18,6 +19,7 @@ from scrutable.evaluators.report.drawing import (
     line_path,
     share_axis,
     share_grid,
+    titled,
     torn,
     whisker,
 )
@@ -65,7 +67,7 @@ def _panel(name: str, rows: Sequence[LedgerRow], axis: charts.Range, at: opacity
     deepest = max(row.level for row in rows)
     one = axis.place(1, bottom, top)
     marks: list[Mark] = [
-        Label(left, at.y + 16, fitted(name, right - left), "start", "name", title=fitted(name, 2000)),
+        Label(left, at.y + 16, fitted(name, right - left, letter=BOLD), "start", "name", title=titled(name)),
         Label(at.x + 12, (top + bottom) / 2, "share that rests on trust", turn=-90),
         Label((left + right) / 2, bottom + 34, "levels looked into"),
         *share_grid(axis, left, right, bottom, top),

@@ -14,10 +14,13 @@ from typing import ClassVar, Literal, NamedTuple
 from scrutable.evaluators.report import charts, wording
 from scrutable.evaluators.report.visible import legible
 
-LOWEST, HIGHEST = -0.5, 1.5
+LOWEST, HIGHEST = -0.4, 1.4
 """Shares beyond these are cut off where they are drawn: one noisy claim would flatten all others."""
+LONGEST_TITLE = 400  # characters
+BOLD = 7.6  # mean width of a letter of a name, pixels
 BREAK = 0.16  # of a logarithmic axis, kept free for zero
-LETTER = 5.4  # mean width of a letter of the figures, pixels
+SHARE_STEP = 0.2  # between the ticks of a share axis
+LETTER = 6.2  # mean width of a letter of the figures, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ class Placed(NamedTuple):
 def share_axis(values: Iterable[float]) -> charts.Range:
     """An axis for shares: it holds 0, 1 and the finite values, but nothing beyond LOWEST and HIGHEST."""
     finite = [min(HIGHEST, max(LOWEST, value)) for value in values if math.isfinite(value)]
-    return charts.score_range([1.0, *finite])
+    low = math.floor(min([0.0, *finite]) / SHARE_STEP + 1e-9) * SHARE_STEP
+    high = math.ceil(max([1.0, *finite]) / SHARE_STEP - 1e-9) * SHARE_STEP
+    return charts.Range(low, high, SHARE_STEP)
 
 
 def cut(axis: charts.Range, value: float, start: float, end: float) -> Placed:
@@ -118,10 +123,10 @@ def cut(axis: charts.Range, value: float, start: float, end: float) -> Placed:
 
 @dataclass(frozen=True, slots=True)
 class LogAxis:
-    """A logarithmic axis in whole decades, with zero beyond a break where there is one."""
+    """A logarithmic axis, with zero beyond a break where there is one."""
 
-    low: int  # log10 of its ends
-    high: int
+    low: float  # log10 of its ends
+    high: float
     has_zero: bool
 
     def place(self, value: float, start: float, end: float) -> float:
@@ -132,12 +137,16 @@ class LogAxis:
         along = free + (1 - free) * (math.log10(value) - self.low) / (self.high - self.low)
         return round(start + along * (end - start), 1)
 
-    def ticks(self, start: float, end: float, *, most: int = 7) -> tuple[charts.Tick, ...]:
-        """Labelled powers of ten, and zero; at most so many that they do not touch."""
-        every = max(1, math.ceil((self.high - self.low + 1) / most))
-        powers = [10.0**k for k in range(self.low, self.high + 1, every)]
-        values = ([0.0] if self.has_zero else []) + powers
-        return tuple(charts.Tick(self.place(value, start, end), short_count(value)) for value in values)
+    def ticks(self, start: float, end: float, *, most: int = 6) -> tuple[charts.Tick, ...]:
+        """Labelled round numbers, and zero; powers of ten where they are enough."""
+        powers = range(math.ceil(self.low - 1e-9), math.floor(self.high + 1e-9) + 1)
+        every = max(1, math.ceil(len(powers) / most))
+        values = [10.0**k for k in powers[::every]]
+        if len(powers) < 3:
+            found = [m * 10.0**k for k in range(math.floor(self.low), powers.stop) for m in (1, 2, 5)]
+            values = [v for v in found if self.low - 1e-9 <= math.log10(v) <= self.high + 1e-9]
+        shown = [0.0, *values] if self.has_zero else values
+        return tuple(charts.Tick(self.place(value, start, end), short_count(value)) for value in shown)
 
     def gap(self, start: float, end: float) -> float | None:
         """Where the break is; None if there is none."""
@@ -149,9 +158,11 @@ def log_axis(values: Sequence[float]) -> LogAxis | None:
     finite = [value for value in values if math.isfinite(value) and value >= 0]
     if not finite:
         return None
-    logs = [math.log10(value) for value in finite if value > 0]
-    low, high = math.floor(min(logs, default=0.0)), math.ceil(max(logs, default=1.0))
-    return LogAxis(low, high if high > low else low + 1, has_zero=0.0 in finite)
+    logs = [math.log10(value) for value in finite if value > 0] or [0.0]
+    low, high = min(logs) - 0.1, max(logs) + 0.1
+    if high - low < 1:
+        low, high = math.floor(low), math.floor(low) + 1 + (high > math.floor(low) + 1)
+    return LogAxis(low, high, has_zero=0.0 in finite)
 
 
 def short_count(value: float) -> str:
@@ -162,9 +173,14 @@ def short_count(value: float) -> str:
     return f"{value:.3g}"
 
 
-def fitted(text: str, width: float) -> str:
-    """An untrusted text on one line, cut to about `width` pixels."""
-    return wording.clipped(legible(text), max(4, int(width / LETTER)))
+def fitted(text: str, width: float, *, letter: float = LETTER) -> str:
+    """An untrusted text on one line, cut to about `width` pixels at `letter` pixels a letter."""
+    return wording.clipped(legible(text), max(4, int(width / letter)))
+
+
+def titled(text: str) -> str:
+    """An untrusted text on one line, as a title tells it."""
+    return wording.clipped(legible(text), LONGEST_TITLE)
 
 
 def line_path(points: Sequence[tuple[float, float]]) -> str:

@@ -21,6 +21,7 @@ from scrutable.evaluators.report.drawing import (
     share_grid,
     short_count,
     slashes,
+    titled,
     whisker,
 )
 from scrutable.pipeline.records import Summary
@@ -67,7 +68,7 @@ class _Point:
         told = (
             f"{wording.score(self.row.excess)} {wording.interval(self.row.excess_low, self.row.excess_high)}"
         )
-        return fitted(f"{label}: {told.strip()}, {short_count(self.parameters)} parameters", 4000)
+        return titled(f"{label}: {told.strip()}, {short_count(self.parameters)} parameters")
 
 
 def frontier(
@@ -116,7 +117,7 @@ def _axes(points: Sequence[_Point], across: LogAxis) -> list[Mark]:
     gap = across.gap(*_ACROSS)
     if gap is not None:
         marks += slashes(gap, bottom, is_upright=False)
-    about = "parameters of the explainer’s model, logarithmic; 0: nobody has to be trusted to read it"
+    about = "parameters of the explainer’s model, logarithmic; hollow, at 0: nobody has to be trusted"
     return [
         *marks,
         Label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, about),

@@ -42,6 +42,7 @@ class LadderSection:
     known: Table | None
     gated: Table | None
     ledger: Table | None
+    estimates: Table | None
     pictures: tuple[Pictured, ...]
     inside: tuple[Table, ...]  # what was found in the authors
     each_job: Table | None
@@ -70,6 +71,7 @@ def ladder_section(study: Recursion, data: ReportData) -> LadderSection:
         known=ledger.known_table(study.known),
         gated=ledger.gated_table(study.gated),
         ledger=ledger.ledger_table(study.ledger),
+        estimates=ledger.estimate_table(study.ledger),
         pictures=pictures(study, data),
         inside=tuple(one for one in inside if one),
         each_job=causes.cause_table(study.causes),

@@ -25,6 +25,11 @@ SITES = {
     "attention_exemplars": "attention at the exemplars",
 }
 
+SHARED = (
+    "Another ladder has a job of the same id: what follows may be about either, since patches, causes and "
+    "substitutions name their job alone."
+)
+
 Fact = tuple[str, str | Figure]
 
 
@@ -61,6 +66,7 @@ class JobView:
     author: str
     text: str
     verdict: str  # whether the job passes the gate
+    shared: str  # what is told if another job has the same id
     facts: tuple[Fact, ...]
     cause: tuple[Fact, ...]  # empty if no causal set was looked for
     nodes: Table | None
@@ -190,6 +196,7 @@ def _job(place: int, job: Job, study: Recursion, explained: dict[str, Claim]) ->
         author=job.author,
         text=legible(job.text),
         verdict="The job is traced." if job.is_gated else f"The job is not traced: {why(job.reason)}.",
+        shared=SHARED if sum(other.id == job.id for other in study.jobs) > 1 else "",
         facts=_job_facts(job),
         cause=_cause_facts(cause) if cause else (),
         nodes=_nodes(cause, patches, explained) if cause else None,

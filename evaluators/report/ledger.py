@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scrutable.evaluators.report import wording
@@ -80,51 +80,37 @@ def gated_table(gated: Sequence[Gated]) -> Table | None:
     return table("Claims that were left out: they are in none of the shares", heads, rows)
 
 
-_HEADS = (
+_ACCOUNT = (
     *texts("Level", "Tier, text", "Written by", "Then trusted"),
-    *numbers(
-        "Claims, followed",
-        "Roots",
-        "Came in",
-        "bits per token",
-        "Discharged",
-        "Stranded",
-        "Passed up",
-        "Open",
-        "v",
-        "r",
-        "Coverage",
-        "X",
-        "X, shuffled",
-        "U",
-    ),
+    *numbers("Claims, followed", "Roots", "Came in", "Bits per token"),
+    *numbers("Discharged", "Stranded", "Passed up", "Open", "U"),
     *texts("Ends"),
 )
+_ESTIMATES = (*texts("Level", "Tier, text"), *numbers("v", "r", "Coverage", "X", "X, shuffled"))
 
 
 def ledger_table(rows: Sequence[LedgerRow]) -> Table | None:
-    """Every row of the ledger, ladder by ladder: level, then tier, then text."""
-    if not rows:
-        return None
-    ladders = dict.fromkeys(row.ladder for row in rows)
+    """Where the trust went, ladder by ladder: level, then tier, then text."""
+    caption = "The ledger: where the trust in each level went"
+    return Table(caption, _ACCOUNT, _by_ladder(rows, _account)) if rows else None
+
+
+def estimate_table(rows: Sequence[LedgerRow]) -> Table | None:
+    """What the shares of the same rows are made of."""
+    caption = "What the shares of the ledger are made of"
+    return Table(caption, _ESTIMATES, _by_ladder(rows, _estimates)) if rows else None
+
+
+def _by_ladder(
+    rows: Sequence[LedgerRow], shown: Callable[[LedgerRow], Row]
+) -> tuple[tuple[str, tuple[Row, ...]], ...]:
     order = {"strict": 0, "lenient": 1, "sampled": 0, "shifted": 1}
-    groups = tuple(
-        (
-            ladder,
-            tuple(
-                _ledger_row(row)
-                for row in sorted(
-                    (row for row in rows if row.ladder == ladder),
-                    key=lambda row: (row.level, order[row.tier], order[row.corpus]),
-                )
-            ),
-        )
-        for ladder in ladders
-    )
-    return Table("The ledger: where the trust in each level went", _HEADS, groups)
+    ordered = sorted(rows, key=lambda row: (row.level, order[row.tier], order[row.corpus]))
+    ladders = dict.fromkeys(row.ladder for row in rows)
+    return tuple((name, tuple(shown(row) for row in ordered if row.ladder == name)) for name in ladders)
 
 
-def _ledger_row(row: LedgerRow) -> Row:
+def _account(row: LedgerRow) -> Row:
     told = why(row.reason)
     return (
         str(row.level),
@@ -139,13 +125,21 @@ def _ledger_row(row: LedgerRow) -> Row:
         wording.figure(row.stranded, row.stranded_low, row.stranded_high, reason=told),
         wording.figure(row.passed_up, row.passed_up_low, row.passed_up_high, reason=told),
         number(row.open, told),
+        wording.figure(row.unresolved, row.unresolved_low, row.unresolved_high, reason=told),
+        STOPS.get(row.stop, row.stop) if row.stop else "goes on",
+    )
+
+
+def _estimates(row: LedgerRow) -> Row:
+    told = why(row.reason)
+    return (
+        str(row.level),
+        f"{row.tier}, {row.corpus}",
         wording.figure(row.v, row.v_low, row.v_high, reason=told),
         wording.figure(row.r, row.r_low, row.r_high, reason=told),
         number(row.coverage, told),
         wording.figure(row.substitution, row.substitution_low, row.substitution_high, reason=told),
         number(row.substitution_shuffled, told),
-        wording.figure(row.unresolved, row.unresolved_low, row.unresolved_high, reason=told),
-        STOPS.get(row.stop, row.stop) if row.stop else "goes on",
     )
 
 

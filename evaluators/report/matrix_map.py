@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from scrutable.evaluators.report import wording
-from scrutable.evaluators.report.drawing import Drawing, Label, Mark, Rect, fitted, short_count
+from scrutable.evaluators.report.drawing import BOLD, Drawing, Label, Mark, Rect, fitted, short_count, titled
 from scrutable.pipeline.recursion.records import MatrixCell
 
 LEFT, TOP = 170, 56  # room for the names
@@ -53,11 +53,11 @@ def _names(subjects: Sequence[str], explainers: Sequence[str]) -> list[Mark]:
         Label(LEFT, 14, "explainer →", "start"),
     ]
     for i, name in enumerate(explainers):
-        x = LEFT + (i + 0.5) * CELL_WIDTH
-        marks.append(Label(x, TOP - 10, fitted(name, CELL_WIDTH - 6), style="name", title=fitted(name, 2000)))
+        x, shown = LEFT + (i + 0.5) * CELL_WIDTH, fitted(name, CELL_WIDTH - 6, letter=BOLD)
+        marks.append(Label(x, TOP - 10, shown, style="name", title=titled(name)))
     for j, name in enumerate(subjects):
-        y = TOP + (j + 0.5) * CELL_HEIGHT + 4
-        marks.append(Label(LEFT - 8, y, fitted(name, LEFT - 30), "end", "name", title=fitted(name, 2000)))
+        y, shown = TOP + (j + 0.5) * CELL_HEIGHT + 4, fitted(name, LEFT - 10, letter=BOLD)
+        marks.append(Label(LEFT - 8, y, shown, "end", "name", title=titled(name)))
     return marks
 
 
@@ -66,7 +66,7 @@ def _box(cell: MatrixCell | None, i: int, j: int, strongest: float) -> list[Mark
     width, height = CELL_WIDTH - 2.0, CELL_HEIGHT - 2.0
     middle = x + width / 2
     if cell is None:
-        return [Rect(x, y, width, height, "empty"), Label(middle, y + 28, "not tried", style="absent")]
+        return [Rect(x, y, width, height, "empty"), Label(middle, y + 28, "not tried")]
     title = _title(cell)
     same = " same" if cell.is_same else ""
     if not math.isfinite(cell.value):
@@ -92,10 +92,9 @@ def _title(cell: MatrixCell) -> str:
         for size in (cell.subject_parameters, cell.explainer_parameters)
     ]
     v = wording.score(cell.v) if math.isfinite(cell.v) else "undefined"
-    return fitted(
+    return titled(
         f"{cell.explainer} on {cell.subject}: {told}; parameters {sizes[1]} on {sizes[0]}; "
-        f"v {v}{'; the same model' if cell.is_same else ''}",
-        4000,
+        f"v {v}{'; the same model' if cell.is_same else ''}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from scrutable.evaluators.report import charts, wording
 from scrutable.evaluators.report.drawing import (
+    BOLD,
     Curve,
     Dot,
     Drawing,
@@ -24,6 +25,7 @@ from scrutable.evaluators.report.drawing import (
     share_grid,
     short_count,
     slashes,
+    titled,
     torn,
     whisker,
 )
@@ -93,13 +95,27 @@ def opacity(rows: Sequence[LedgerRow]) -> Drawing | None:
 
 
 def _ends(rows: Sequence[LedgerRow]) -> list[float]:
-    """The tops of all stacks of positive shares and the bottoms of all stacks of negative ones."""
+    """How far the stacks reach, and the upper ends of their intervals."""
     ends = []
     for row in rows:
-        heights = [row.weight * getattr(row, name) for name in SHARES]
-        finite = [height for height in heights if math.isfinite(height)]
-        ends += [sum(h for h in finite if h > 0), sum(h for h in finite if h < 0)]
+        for name, (start, end) in _stack(row).items():
+            ends += [end, start + row.weight * getattr(row, f"{name}_high", math.nan)]
     return ends
+
+
+def _stack(row: LedgerRow) -> dict[str, tuple[float, float]]:
+    """Where each defined share starts and ends: positive ones go up from 0, negative ones down from it."""
+    up = down = 0.0
+    places = {}
+    for name in SHARES:
+        height = row.weight * getattr(row, name)
+        if height >= 0:
+            places[name] = (up, up + height)
+            up += height
+        elif height < 0:
+            places[name] = (down, down + height)
+            down += height
+    return places
 
 
 def _legend(has_parameters: bool) -> list[Mark]:
@@ -121,7 +137,7 @@ def _panel(name: str, rows: Sequence[LedgerRow], axes: _Axes, at: Corner) -> lis
     bottom, top = at.y + HEIGHT - BOTTOM, at.y + TOP
     middle = (top + bottom) / 2
     marks: list[Mark] = [
-        Label(left, at.y + 16, fitted(name, right - left), "start", "name", title=fitted(name, 2000)),
+        Label(left, at.y + 16, fitted(name, right - left, letter=BOLD), "start", "name", title=titled(name)),
         Label(at.x + 12, middle, "share of the root weight", turn=-90),
         *share_grid(axes.shares, left, right, bottom, top),
     ]
@@ -155,7 +171,7 @@ def _level(row: LedgerRow, axes: _Axes, left: float, slot: float, span: tuple[fl
     marks = _bar(row, axes.shares, x, width, span)
     if axes.parameters and row.trusted and math.isfinite(row.parameters) and row.parameters >= 0:
         y = axes.parameters.place(row.parameters, *span)
-        title = f"level {row.level}: {fitted(row.trusted, 600)}, {short_count(row.parameters)} parameters"
+        title = f"level {row.level}: {titled(row.trusted)}, {short_count(row.parameters)} parameters"
         marks.append(Dot(round(x + width + 13, 1), y, 4.5, "trusted", title))
     below = f"ends: {STOPS.get(row.stop, row.stop)}" if row.stop else f"then trust {row.trusted}"
     if not row.stop and not row.trusted:
@@ -164,30 +180,26 @@ def _level(row: LedgerRow, axes: _Axes, left: float, slot: float, span: tuple[fl
     return [
         *marks,
         Label(middle, bottom + 15, f"level {row.level}"),
-        Label(middle, bottom + 28, fitted(f"by {row.author}", slot), title=fitted(row.author, 2000)),
-        Label(middle, bottom + 41, fitted(below, slot), title=fitted(below, 2000)),
+        Label(middle, bottom + 28, fitted(f"by {row.author}", slot - 4), title=titled(row.author)),
+        Label(middle, bottom + 41, fitted(below, slot - 4), title=titled(below)),
     ]
 
 
 def _bar(row: LedgerRow, axis: charts.Range, x: float, width: float, span: tuple[float, float]) -> list[Mark]:
-    """Positive shares are stacked up from 0, negative ones down from it; NaN is never a height."""
+    """The stack of a row with its intervals on top; an undefined share has no height, and says so."""
     marks: list[Mark] = []
     whiskers: list[Mark] = []
-    ends = {True: 0.0, False: 0.0}
-    missing = []
-    for number, (style, noun) in enumerate(SHARES.items()):
-        height = row.weight * getattr(row, style)
-        if not math.isfinite(height):
-            missing.append(noun)
-            continue
-        start = ends[height > 0]
-        ends[height > 0] = start + height
-        marks += _segment(row, style, axis, x, width, (start, start + height), span)
-        whiskers += _interval(row, style, axis, x + width * (0.2 + 0.3 * number), start, span)
+    stack = _stack(row)
+    for number, style in enumerate(SHARES):
+        if style in stack:
+            marks += _segment(row, style, axis, x, width, stack[style], span)
+            at = x + width * (0.2 + 0.3 * number)
+            whiskers += _interval(row, style, axis, at, stack[style][0], span)
+    missing = [noun for style, noun in SHARES.items() if style not in stack]
     if missing:
-        zero = axis.place(0, *span)
-        title = f"level {row.level}: {', '.join(missing)} undefined: {why(row.reason)}"
-        marks.append(Label(x + width / 2, zero - 5, "undefined", style="absent", title=title))
+        title = titled(f"level {row.level}: {', '.join(missing)} undefined: {why(row.reason)}")
+        y = axis.place(0, *span) - 5
+        marks.append(Label(x + width / 2, y, "undefined", style="absent", title=title))
     return marks + whiskers
 
 
@@ -230,7 +242,7 @@ def told_share(row: LedgerRow, style: str) -> str:
 
 def _notes(rows: Sequence[LedgerRow]) -> tuple[str, ...]:
     unknown = [row for row in rows if row.trusted and not math.isfinite(row.parameters)]
-    undefined = [row for row in rows if any(not math.isfinite(row.weight * getattr(row, s)) for s in SHARES)]
+    undefined = [row for row in rows if len(_stack(row)) < len(SHARES)]
     return (
         *(f"{r.ladder}, level {r.level}: parameters of {r.trusted} unknown, not drawn" for r in unknown),
         *(f"{r.ladder}, level {r.level}: undefined: {why(r.reason)}" for r in undefined),

@@ -16,6 +16,7 @@ from scrutable.evaluators.report.drawing import (
     Stroke,
     cut,
     line_path,
+    log_axis,
     share_axis,
     share_grid,
     torn,
@@ -43,9 +44,7 @@ def patch_curve(patches: Sequence[Patch], cause: Cause | None, *, name: str) -> 
     if not shown:
         return None
     axis = share_axis([patch.effect for patch in shown])
-    sizes = [math.log10(patch.n) for patch in shown]
-    low, high = math.floor(min(sizes)), math.ceil(max(sizes))
-    across = LogAxis(low, high if high > low else low + 1, has_zero=False)
+    across = log_axis([float(patch.n) for patch in shown]) or LogAxis(0, 1, has_zero=False)
     marks = [*_frame(axis, across, cause), *_legend({patch.kind for patch in shown})]
     prefix = sorted((patch for patch in shown if patch.kind == "prefix"), key=lambda patch: patch.n)
     if len(prefix) > 1:
@@ -74,7 +73,7 @@ def _frame(axis: charts.Range, across: LogAxis, cause: Cause | None) -> list[Mar
             Stroke(tick.at, bottom, tick.at, bottom + 4, "axis"),
             Label(tick.at, bottom + 17, tick.label),
         ]
-    if cause and 10.0**across.low <= cause.n_nodes <= 10.0**across.high:
+    if cause and across.low <= math.log10(max(1, cause.n_nodes)) <= across.high:
         x = across.place(cause.n_nodes, *_ACROSS)
         title = f"causal set: {wording.counted(cause.n_nodes, 'node')}"
         marks.append(Stroke(x, bottom, x, top, "causal", title))
