@@ -39,7 +39,7 @@ from scrutable.evaluators.report.trust import STOPS, STOPS_TOLD
 from scrutable.pipeline import cli, load_run
 from scrutable.pipeline.config import load_config
 from scrutable.pipeline.errors import ConfigError, RunFolderError
-from scrutable.pipeline.records import Summary
+from scrutable.pipeline.records import Metric, Summary
 from scrutable.pipeline.recursion.records import Patch, Stop
 from scrutable.pipeline.recursion.tables import KINDS
 from tests import toy_ladder as toy
@@ -70,7 +70,7 @@ def _pages(folder: Path) -> list[Path]:
 
 
 def _summary(
-    explainer: str, excess: float = 0.3, *, simulator: str = "reader", metric: str = "correlation"
+    explainer: str, excess: float = 0.3, *, simulator: str = "reader", metric: Metric = "correlation"
 ) -> Summary:
     return Summary(
         explainer=explainer,
@@ -209,7 +209,7 @@ def test_it_is_said_on_top_if_known_ladders_are_absent_or_not_passed(tmp_path: P
 
 def test_the_ledger_has_every_row_with_its_intervals(folder: Path) -> None:
     text = _read(folder / "index.html").text("ladder")
-    first = f"1 strict, sampled qwen-0.5b {HOSTILE} qwen-1.5b (1.5B parameters) 40, 20 40 1.00 2.50 "
+    first = f"1 strict, sampled qwen-0.5b {HOSTILE} qwen-1.5b (1.5B) 40, 20 40 1.00 2.50 "
     assert first + "0.20 [0.10, 0.30] 0.50 [0.40, 0.60] 0.25 [0.15, 0.35] 0.050 0.80 [0.75, 0.85]" in text
     assert "1 strict, sampled 0.20 [0.10, 0.30] 0.60 [0.50, 0.70] 0.83 0.40 [0.20, 0.60] 0.020" in text
     assert "q nobody above" in text
@@ -223,7 +223,7 @@ def test_the_ledger_has_every_row_with_its_intervals(folder: Path) -> None:
 def test_an_undefined_share_says_why_and_is_no_zero(folder: Path) -> None:
     text = _read(folder / "index.html").text("ladder")
     row = text[text.index("1 strict, sampled someone") :]
-    assert row.startswith("1 strict, sampled someone unknown-model (unknown parameters) 40, 20 40 1.00 2.50")
+    assert row.startswith("1 strict, sampled someone unknown-model (unknown) 40, 20 40 1.00 2.50")
     assert row.split("goes on")[0].count(f"undefined: {toy.REASON}") == 5
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text.lower())
 

@@ -104,7 +104,7 @@ def row(
 
 
 def ledger() -> list[LedgerRow]:
-    top = {"trusted": "", "parameters": NAN}
+    top: dict[str, Any] = {"trusted": "", "parameters": NAN}
     return [
         row(LLM, 1),
         row(LLM, 2, shares=(0.1, 0.7, 0.2, 0.0), weight=0.25, unresolved=0.775, trusted="qwen-1.5b itself"),
@@ -139,16 +139,17 @@ def undefined(ladder: str) -> LedgerRow:
     nans = ("v", "v_low", "v_high", "r", "r_low", "r_high", "coverage", "substitution_shuffled")
     intervals = [f"{n}_{end}" for n in ("discharged", "stranded", "passed_up") for end in ("low", "high")]
     others = ["substitution", "substitution_low", "substitution_high", "unresolved_low", "unresolved_high"]
+    missing: dict[str, Any] = dict.fromkeys((*nans, *intervals, *others), NAN)
     return row(
         ladder,
         1,
-        shares=(NAN,) * 4,
+        shares=(NAN, NAN, NAN, NAN),
         unresolved=NAN,
         trusted="unknown-model",
         parameters=NAN,
         author="someone",
         reason=REASON,
-        **dict.fromkeys((*nans, *intervals, *others), NAN),
+        **missing,
     )
 
 

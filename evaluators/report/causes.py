@@ -12,7 +12,7 @@ from scrutable.evaluators.report.trust import KINDS, mean
 from scrutable.evaluators.report.wording import Figure
 from scrutable.pipeline.recursion.records import Cause, Job, Substitution
 
-LISTED = 400  # jobs in the table of all of them
+LISTED = 200  # jobs in the table of all of them
 _COUNTED = ("coverage", "random", "layer_matched", "rank_agreement", "attention", "attribution_sum")
 _REASONS = {"rank_agreement": "fewer than three nodes were patched alone"}
 

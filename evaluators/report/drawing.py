@@ -18,6 +18,7 @@ LOWEST, HIGHEST = -0.4, 1.4
 """Shares beyond these are cut off where they are drawn: one noisy claim would flatten all others."""
 LONGEST_TITLE = 400  # characters
 BOLD = 7.6  # mean width of a letter of a name, pixels
+SMALL = 5.5  # and of a small label
 BREAK = 0.16  # of a logarithmic axis, kept free for zero
 SHARE_STEP = 0.2  # between the ticks of a share axis
 LETTER = 6.2  # mean width of a letter of the figures, pixels

@@ -128,6 +128,7 @@ def _axes(points: Sequence[_Point], across: LogAxis) -> list[Mark]:
 def _points(points: Sequence[_Point], across: LogAxis) -> list[Mark]:
     """The points with their intervals; names are moved down where they would cover each other."""
     axis = _upright(points)
+    intervals: list[Mark] = []
     marks: list[Mark] = []
     taken: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda point: -point.row.excess):
@@ -136,11 +137,11 @@ def _points(points: Sequence[_Point], across: LogAxis) -> list[Mark]:
         style = "readable" if point.parameters == 0 else "opaque"
         if math.isfinite(row.excess_low) and math.isfinite(row.excess_high):
             low, high = (axis.place(value, *_SPAN) for value in (row.excess_low, row.excess_high))
-            marks += whisker(x, low, high)
+            intervals += whisker(x, low, high)
         marks.append(Dot(x, y, 5, style, point.title))
         near = [other for at, other in taken if abs(at - x) < 150]
         label = max([y + 3.5, *(other + APART for other in near if other + APART > y + 3.5)])
         taken.append((x, label))
         name = fitted(Pairing(row.explainer, row.simulator).label, 200)
         marks.append(Label(x + 9, round(label, 1), name, "start", title=point.title))
-    return marks
+    return intervals + marks

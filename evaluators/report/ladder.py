@@ -18,7 +18,7 @@ from scrutable.evaluators.report.trust import STOPS
 from scrutable.evaluators.report.visible import legible
 from scrutable.pipeline.recursion.records import Claim
 
-ROOTS_LISTED = 400
+ROOTS_LISTED = 200
 LONGEST_TEXT = 140  # characters of an explanation in the table of roots
 NO_PROGRAM = "no program was tried"
 

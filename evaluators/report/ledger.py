@@ -81,7 +81,7 @@ def gated_table(gated: Sequence[Gated]) -> Table | None:
 
 
 _ACCOUNT = (
-    *texts("Level", "Tier, text", "Written by", "Then trusted"),
+    *texts("Level", "Tier, text", "Written by", "Then trusted (parameters)"),
     *numbers("Claims, followed", "Roots", "Came in", "Bits per token"),
     *numbers("Discharged", "Stranded", "Passed up", "Open", "U"),
     *texts("Ends"),
@@ -150,4 +150,4 @@ def _who(row: LedgerRow) -> str:
     if row.parameters == 0:
         return f"{row.trusted} (a program)"
     size = short_count(row.parameters) if math.isfinite(row.parameters) else "unknown"
-    return f"{row.trusted} ({size} parameters)"
+    return f"{row.trusted} ({size})"

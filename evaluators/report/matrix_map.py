@@ -31,7 +31,7 @@ def matrix_map(cells: Sequence[MatrixCell]) -> Drawing | None:
     width = LEFT + CELL_WIDTH * len(explainers) + 10
     height = TOP + CELL_HEIGHT * len(subjects) + BOTTOM
     label = "Subject by explainer: mean excess correlation, with the same simulator in all cells"
-    return Drawing("subject-by-explainer", max(width, LEFT + 300), height, label, tuple(marks))
+    return Drawing("subject-by-explainer", max(width, LEFT + 360), height, label, tuple(marks))
 
 
 def shade(value: float, strongest: float) -> str:

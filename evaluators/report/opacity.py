@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scrutable.evaluators.report import charts, wording
+from scrutable.evaluators.report import charts, trust, wording
 from scrutable.evaluators.report.drawing import (
     BOLD,
+    SMALL,
     Curve,
     Dot,
     Drawing,
@@ -32,16 +33,11 @@ from scrutable.evaluators.report.drawing import (
 from scrutable.evaluators.report.trust import STOPS, why
 from scrutable.pipeline.recursion.records import LedgerRow
 
-SHARES = {
-    "discharged": "discharged",
-    "stranded": "stranded",
-    "passed_up": "passed up",
-    "open": "open",
-}
+SHARES = {name: trust.SHARES[name] for name in ("discharged", "stranded", "passed_up", "open")}
 """What the bars are stacked from, from below."""
 WIDTH, HEIGHT = 440, 272  # of one ladder's panel
 LEFT, RIGHT, TOP, BOTTOM = 46, 62, 28, 50
-LEGEND = 30  # height
+LEGEND = 42  # height
 COLUMNS = 2
 
 
@@ -124,12 +120,9 @@ def _legend(has_parameters: bool) -> list[Mark]:
     for style, text in SHARES.items():
         marks += [Rect(x, 8, 11, 11, style), Label(x + 16, 17, text, "start")]
         x += 28 + 6 * len(text)
-    if has_parameters:
-        marks += [
-            Dot(x + 5, 13.5, 4, "trusted"),
-            Label(x + 15, 17, "who is then trusted (right axis)", "start"),
-        ]
-    return marks
+    about = "size of who is then trusted (right); below: author → trusted"
+    dot: list[Mark] = [Dot(LEFT + 5.5, 29.5, 4, "trusted"), Label(LEFT + 16, 33, about, "start")]
+    return [*marks, *dot] if has_parameters else marks
 
 
 def _panel(name: str, rows: Sequence[LedgerRow], axes: _Axes, at: Corner) -> list[Mark]:
@@ -173,16 +166,21 @@ def _level(row: LedgerRow, axes: _Axes, left: float, slot: float, span: tuple[fl
         y = axes.parameters.place(row.parameters, *span)
         title = f"level {row.level}: {titled(row.trusted)}, {short_count(row.parameters)} parameters"
         marks.append(Dot(round(x + width + 13, 1), y, 4.5, "trusted", title))
-    below = f"ends: {STOPS.get(row.stop, row.stop)}" if row.stop else f"then trust {row.trusted}"
-    if not row.stop and not row.trusted:
-        below = ""
+    after = f"→ {row.trusted}" if row.trusted else ""
+    below = f"end: {STOPS.get(row.stop, row.stop)}" if row.stop else after
     bottom = span[0]
     return [
         *marks,
         Label(middle, bottom + 15, f"level {row.level}"),
-        Label(middle, bottom + 28, fitted(f"by {row.author}", slot - 4), title=titled(row.author)),
-        Label(middle, bottom + 41, fitted(below, slot - 4), title=titled(below)),
+        *_small(middle, bottom + 28, row.author, slot),
+        *_small(middle, bottom + 41, below, slot),
     ]
+
+
+def _small(x: float, y: float, text: str, slot: float) -> list[Mark]:
+    """A name below a bar, as much of it as fits; its title has all of it."""
+    shown = fitted(text, slot - 4, letter=SMALL)
+    return [Label(x, y, shown, style="small", title=titled(text))] if text else []
 
 
 def _bar(row: LedgerRow, axis: charts.Range, x: float, width: float, span: tuple[float, float]) -> list[Mark]:
