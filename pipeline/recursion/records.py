@@ -114,7 +114,7 @@ class Substitution:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """ "e describes u", a node of the claim tree, with what was measured of it.
+    """"e describes u", a node of the claim tree, with what was measured of it.
 
     Gains are excess gains in bits for each token of that unit's own population, test split.
     """
