@@ -221,9 +221,16 @@ def export(
 
 
 @app.command()
-def report(path: RunPath) -> None:
+def report(
+    path: RunPath,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also write the figures of a study of recursion, as SVG.")
+    ] = False,
+) -> None:
     """Write the report of a run folder again, from its tables."""
-    say_result(str(_report(path)))
+    pictures = _figures(path) if figures else []
+    for written in (_report(path), *pictures):
+        say_result(str(written))
 
 
 @models_app.command("list")
@@ -510,6 +517,13 @@ def _report(path: Path) -> Path:
     from scrutable.pipeline.run import load_run
 
     return write_report(report_data(load_run(path)), path / "report")
+
+
+def _figures(path: Path) -> list[Path]:
+    from scrutable.evaluators.report import report_data, write_figures
+    from scrutable.pipeline.run import load_run
+
+    return write_figures(report_data(load_run(path)), path / "report" / "figures")
 
 
 def _print_summary(folder: RunFolder) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from scrutable.pipeline.behaviours.tables import BehaviourTables
     from scrutable.pipeline.config import ReportedConfig
+    from scrutable.pipeline.recursion.tables import RecursionTables
     from scrutable.pipeline.store import RunFolder
 
 
@@ -51,6 +52,13 @@ class Run:
         from scrutable.pipeline.store import RunFolder
 
         return BehaviourTables(RunFolder(self.path, level=LEVEL))
+
+    @cached_property
+    def recursion(self) -> RecursionTables:
+        """The tables of a study of recursion; all are empty in a run that is none."""
+        from scrutable.pipeline.recursion.tables import RecursionTables
+
+        return RecursionTables(self.path)
 
     @cached_property
     def units(self) -> pd.DataFrame:

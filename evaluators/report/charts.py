@@ -204,7 +204,7 @@ def strip(value: float, low: float, high: float, *, axis: Range, title: str) -> 
 def strip_ticks(axis: Range) -> tuple[Tick, ...]:
     """The ticks below the rows of the interval chart."""
     return tuple(
-        Tick(axis.place(tick, STRIP_MARGIN, STRIP_WIDTH - STRIP_MARGIN), _tick_text(tick, axis.step))
+        Tick(axis.place(tick, STRIP_MARGIN, STRIP_WIDTH - STRIP_MARGIN), tick_text(tick, axis.step))
         for tick in axis.ticks
     )
 
@@ -236,7 +236,7 @@ def histogram(values: Sequence[float], *, axis: Range, tallest: int, x_label: st
         title=f"Distribution over {wording.counted(len(values), 'unit')}",
         x_label=x_label,
         y_label="units",
-        x_ticks=tuple(Tick(_x(axis, tick), _tick_text(tick, axis.step)) for tick in axis.ticks),
+        x_ticks=tuple(Tick(_x(axis, tick), tick_text(tick, axis.step)) for tick in axis.ticks),
         y_ticks=tuple(Tick(_y(heights, n), str(n)) for n in sorted({0, max(1, tallest)})),
         zero_x=_x(axis, 0),
         bars=tuple(bars),
@@ -308,7 +308,8 @@ def _nice_step(rough: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
-def _tick_text(value: float, step: float) -> str:
+def tick_text(value: float, step: float) -> str:
+    """The label of a tick, with as many decimals as the step has."""
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     is_zero = abs(value) < step / 2
     return ("" if value >= 0 or is_zero else wording.MINUS) + f"{0 if is_zero else abs(value):.{decimals}f}"
@@ -323,7 +324,7 @@ def _y(axis: Range, value: float) -> float:
 
 
 def _y_ticks(axis: Range) -> tuple[Tick, ...]:
-    return tuple(Tick(_y(axis, tick), _tick_text(tick, axis.step)) for tick in axis.ticks)
+    return tuple(Tick(_y(axis, tick), tick_text(tick, axis.step)) for tick in axis.ticks)
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scrutable.pipeline.behaviours.tables import BehaviourTables
+    from scrutable.pipeline.recursion.tables import RecursionTables
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class ReportData:
     assurance: pd.DataFrame | None = None
     comparisons: pd.DataFrame | None = None
     behaviours: BehaviourTables | None = None  # all are empty in a run without any
+    recursion: RecursionTables | None = None  # the same
 
 
 class Pairing(NamedTuple):
@@ -266,6 +268,7 @@ def _reader(annotation: str) -> Callable[[Any], Any]:
         "int": int,
         "bool": bool,
         "tuple[float, ...]": lambda cell: tuple(map(float, _listed(cell))),
+        "tuple[int, ...]": lambda cell: tuple(map(int, _listed(cell))),
         "tuple[str, ...]": lambda cell: tuple(map(str, _listed(cell))),
     }
     return readers.get(annotation, text)

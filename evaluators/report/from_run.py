@@ -51,6 +51,7 @@ def report_data(run: Run) -> ReportData:
         assurance=run.assurance,
         comparisons=run.comparisons,
         behaviours=run.behaviours,
+        recursion=run.recursion,
     )
 
 

@@ -34,7 +34,9 @@ from scrutable.evaluators.report.data import (
 )
 from scrutable.evaluators.report.failures import FailureTable, failure_table
 from scrutable.evaluators.report.findings import Study
+from scrutable.evaluators.report.ladder import LadderSection, ladder_section
 from scrutable.evaluators.report.policies import PolicyCaseRow, PolicyRow, policy_case_rows, policy_rows
+from scrutable.evaluators.report.recursion import Recursion
 from scrutable.evaluators.report.wording import Figure
 from scrutable.pipeline.records import Comparison, Explanation, Score, Summary, Unit
 
@@ -163,12 +165,13 @@ class IndexPage:
     answers: tuple[Answers, ...]
     spent: tuple[Spent, ...]
     behaviours: BehaviourSection | None
+    ladder: LadderSection | None
     manifest: tuple[provenance.Entry, ...]
     config: str
 
 
-def index_page(data: ReportData, study: Study | None = None) -> IndexPage:
-    """The index page of a run; `study` is what it knows of behaviours."""
+def index_page(data: ReportData, study: Study | None = None, recursion: Recursion | None = None) -> IndexPage:
+    """The index page of a run; `study` is what it knows of behaviours, `recursion` of its explainers."""
     units, scores, summary = read_units(data), read_scores(data), read_summary(data)
     explanations, everyone = read_explanations(data), read_pairings(data)
     summary = tuple(row for row in summary if not _is_further_candidate(row.explainer))
@@ -204,6 +207,7 @@ def index_page(data: ReportData, study: Study | None = None) -> IndexPage:
         answers=tuple(_answers(pairing, scores) for pairing in pairings),
         spent=spent(explanations, {p.label: took for p, took in read_simulation_costs(data).items()}),
         behaviours=behaviours,
+        ladder=ladder_section(recursion, data) if recursion else None,
         manifest=provenance.entries(_without_table(data.manifest)),
         config=provenance.config_yaml(data.config),
     )

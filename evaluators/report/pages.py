@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from scrutable.evaluators.report import behaviour, charts, colour, provenance
+from scrutable.evaluators.report import behaviour, charts, colour, ladder_page, provenance
 from scrutable.evaluators.report.data import (
     ReportData,
     read_calibrations,
@@ -27,6 +27,7 @@ from scrutable.evaluators.report.data import (
 )
 from scrutable.evaluators.report.findings import Study, read_study
 from scrutable.evaluators.report.index import index_page
+from scrutable.evaluators.report.recursion import Recursion, read_recursion
 from scrutable.evaluators.report.unit import Frame, Material, unit_page
 from scrutable.pipeline.errors import RunFolderError
 from scrutable.pipeline.records import Unit
@@ -43,23 +44,28 @@ Record = TypeVar("Record", bound=_OfUnit)
 
 
 def write_report(run: ReportData, folder: Path) -> Path:
-    """Writes `folder/index.html`, `folder/units/ID.html` and `folder/behaviours/ID.html`; returns the first.
+    """Writes `folder/index.html`, and a page for each unit, behaviour and ladder; returns the first.
 
     Raises RunFolderError for the id of a unit or behaviour that is not safe as a file name.
     """
     units, study = read_units(run), read_study(run.behaviours)
+    recursion = read_recursion(run.recursion)
     _check_ids("unit", [unit.id for unit in units])
     _check_ids("behaviour", [found.behaviour.id for found in study.findings] if study else [])
-    environment = _environment()
-    template = environment.get_template("unit.jinja")
+    _check_ids("unit", recursion.roots if recursion else [])
+    made = environment()
+    template = made.get_template("unit.jinja")
     for material, frame in _pages(run, units):
         page = template.render(page=unit_page(material, frame))
         _write(folder / "units" / f"{material.unit.id}.html", page)
-    template = environment.get_template("behaviour.jinja")
+    template = made.get_template("behaviour.jinja")
     for name, behaving in _behaviour_pages(run, study) if study else ():
         _write(folder / "behaviours" / f"{name}.html", template.render(page=behaving))
+    template = made.get_template("ladder.jinja")
+    for name, climbing in _ladder_pages(run, units, recursion) if recursion else ():
+        _write(folder / "ladders" / f"{name}.html", template.render(page=climbing))
     index = folder / "index.html"
-    _write(index, environment.get_template("index.jinja").render(page=index_page(run, study)))
+    _write(index, made.get_template("index.jinja").render(page=index_page(run, study, recursion)))
     return index
 
 
@@ -69,8 +75,9 @@ def _check_ids(noun: str, ids: Iterable[str]) -> None:
             raise RunFolderError(f"{noun} id {id!r} cannot be a file name: the report is not written")
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates of the report; every value that they print is escaped."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
         undefined=StrictUndefined,
         autoescape=True,
@@ -78,9 +85,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["charts"] = charts
-    environment.globals["palette"] = colour.palette()
-    return environment
+    made.globals["charts"] = charts
+    made.globals["palette"] = colour.palette()
+    return made
 
 
 def _pages(run: ReportData, units: tuple[Unit, ...]) -> Iterator[tuple[Material, Frame]]:
@@ -117,6 +124,19 @@ def _behaviour_pages(run: ReportData, study: Study) -> Iterator[tuple[str, behav
     for i, found in enumerate(study.findings, 1):
         frame = behaviour.Frame(run.title, run.banner, subject, notes, previous=ids[i - 1], next=ids[i + 1])
         yield found.behaviour.id, behaviour.behaviour_page(found, frame)
+
+
+def _ladder_pages(
+    run: ReportData, units: tuple[Unit, ...], study: Recursion
+) -> Iterator[tuple[str, ladder_page.LadderPage]]:
+    """Each root unit and the page of its ladder, in the run's order."""
+    notes, with_page = provenance.weight_notes(run.manifest), {unit.id for unit in units}
+    ids = ["", *study.roots, ""]
+    for i, unit in enumerate(study.roots, 1):
+        frame = ladder_page.Frame(
+            run.title, run.banner, notes, unit in with_page, previous=ids[i - 1], next=ids[i + 1]
+        )
+        yield unit, ladder_page.ladder_page(unit, study, frame)
 
 
 def _by_unit(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
