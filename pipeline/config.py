@@ -480,12 +480,12 @@ class RecurseConfig(SubjectJob):
         for name, explainer in self.explainers.items():
             if (of := of_another(explainer)) and of not in (AUTHOR, *self.explainers):
                 raise ValueError(
-                    f"explainers.{name}.of: no explainer {of!r}; the ladder's is called {AUTHOR}"
+                    f"explainers.{name}.of: no explainer {of!r} (the author's is {AUTHOR})"
                 )
         return self
 
     def author(self, level: int) -> ExplainerConfig | None:
-        """Who writes the claims of a level, from 1; None above the last author of a ladder that is cut off."""
+        """Who writes the claims of a level, from 1; None above a ladder that is cut off."""
         if level <= len(self.authors):
             return self.authors[level - 1]
         return self.authors[-1] if self.recursion.then == "loop" else None

@@ -86,7 +86,7 @@ def row(
     values |= {"substitution": 0.4, "substitution_low": 0.2, "substitution_high": 0.6}
     values |= {"unresolved_low": unresolved - 0.05, "unresolved_high": unresolved + 0.05}
     values |= {"author": f"qwen-0.5b {HOSTILE}", "n_claims": 40, "n_followed": 20, "n_roots": 40}
-    values |= {"weight_bits": 2.5, "substitution_shuffled": 0.02, "stop": ""}
+    values |= {"weight_bits": 2.5, "substitution_shuffled": 0.02, "stop": "", "end": ""}
     return LedgerRow(
         **{
             **values,
@@ -114,7 +114,7 @@ def ledger() -> list[LedgerRow]:
             shares=(-0.2, 0.9, 0.0, 0.3),
             weight=0.05,
             unresolved=0.785,
-            stop="loop",
+            end="loop",
             **top,
             author="q",
         ),
@@ -216,7 +216,7 @@ def substitutions() -> list[Substitution]:
         Substitution(f"1/{ROOT}", "llm", "trained", "own", 9, 1, 4.0, 1.0),
         Substitution(f"1/{OTHER}", "llm", "trained", "own", 9, 0, 6.0, 3.0),
         Substitution("1/L9.N9.pos", "llm", "trained", "own", 2, 0, NAN, NAN),
-        Substitution(f"1/{ROOT}", "llm", "trained", "shuffled", 9, 1, 4.0, 0.1),
+        Substitution(f"1/{ROOT}", "llm", "trained", "null", 9, 1, 4.0, 0.1),
         Substitution(f"1/{ROOT}", "llm", "trained", "mean", 9, 1, 0.0, 0.1),
     ]
 
@@ -241,6 +241,7 @@ def claim(unit: str, *, level: int = 1, parent: str = "", stop: Stop = "", **cha
         "effect": 10.0,
         "lost": 4.0,
         "restored": 1.0,
+        "restored_null": 0.0,
         "restored_shuffled": 0.1,
         "stop": stop,
     }

@@ -71,7 +71,7 @@ def cause_table(causes: Sequence[Cause]) -> Table | None:
 
 
 def substitution_table(substitutions: Sequence[Substitution]) -> Table | None:
-    """X by level, explainer, simulator and kind: the ratio of the sums of restored and lost, unclipped."""
+    """Restored / lost by level, explainer, simulator and kind: ratios of sums, unclipped."""
     groups: dict[tuple[int, str, str, str], list[Substitution]] = {}
     for one in substitutions:
         groups.setdefault((level_of(one.job), one.explainer, one.simulator, one.kind), []).append(one)
@@ -89,13 +89,14 @@ def substitution_table(substitutions: Sequence[Substitution]) -> Table | None:
     ]
     heads = [
         *texts("Level", "Nodes explained by", "Simulator", "Values from"),
-        *numbers("Jobs, n", "Nodes", "Without simulation", "Lost, nats", "Restored, nats", "X"),
+        *numbers("Jobs, n", "Nodes", "Without simulation", "Lost, nats", "Restored, nats", "Share"),
     ]
     note = (
         "Explained nodes of the running author take simulated values in place of their counterfactual ones. "
-        "X is what they restore of what their counterfactual values lose: 1 if the explanations say all that "
-        "these nodes do, 0 if they say nothing. Ratio of sums over jobs, not clipped. Jobs without a defined "
-        "figure are left out of the sums and counted."
+        "The share is what they restore of what their counterfactual values lose. A calibrated constant "
+        "restores something too, so X, in the ledger, takes the first explanations of other nodes off both: "
+        "1 if the explanations say all that these nodes do, 0 if they say no more than others. Ratios of "
+        "sums over jobs, not clipped. Jobs without a defined figure are left out of the sums and counted."
     )
     return table("Substitution", heads, rows, note=note)
 

@@ -104,13 +104,15 @@ def _trust(claim: Claim) -> tuple[Fact, ...]:
     return (
         ("Gap of its job, nats", number(claim.gap, "no job")),
         ("Effect of its causal set, nats", number(claim.effect, "no causal set")),
-        ("X, own explanations", _x(claim.restored, claim.lost)),
-        ("X, explanations of other nodes", _x(claim.restored_shuffled, claim.lost)),
+        ("X, own explanations", _x(claim, claim.restored)),
+        ("X, explanations of other nodes", _x(claim, claim.restored_shuffled)),
     )
 
 
-def _x(restored: float, lost: float) -> Figure:
-    return ratio(restored, lost, of="what the explained nodes lose")
+def _x(claim: Claim, restored: float) -> Figure:
+    """Both less what explanations of other nodes restore."""
+    null = claim.restored_null
+    return ratio(restored - null, claim.lost - null, of="what the explained nodes lose")
 
 
 def _below(root: Claim, claims: Sequence[Claim]) -> Table | None:
@@ -147,7 +149,7 @@ def _claim_row(claim: Claim) -> Row:
         number(claim.share, "share not defined"),
         number(claim.gain, "gain not defined"),
         number(claim.gain_strict, NO_PROGRAM),
-        _x(claim.restored, claim.lost) if claim.is_followed else not_followed,
-        _x(claim.restored_shuffled, claim.lost) if claim.is_followed else not_followed,
+        _x(claim, claim.restored) if claim.is_followed else not_followed,
+        _x(claim, claim.restored_shuffled) if claim.is_followed else not_followed,
         STOPS[claim.stop],
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scrutable.evaluators.report import wording
 from scrutable.evaluators.report.drawing import short_count
 from scrutable.evaluators.report.table import Row, Table, Verdict, number, numbers, table, texts
-from scrutable.evaluators.report.trust import SHARES, STOPS, why
+from scrutable.evaluators.report.trust import ENDS, SHARES, STOPS, why
 from scrutable.pipeline.recursion.records import Gated, KnownLadder, LedgerRow, Ruling
 
 UNTRIED = (
@@ -126,8 +126,15 @@ def _account(row: LedgerRow) -> Row:
         wording.figure(row.passed_up, row.passed_up_low, row.passed_up_high, reason=told),
         number(row.open, told),
         wording.figure(row.unresolved, row.unresolved_low, row.unresolved_high, reason=told),
-        STOPS.get(row.stop, row.stop) if row.stop else "goes on",
+        _end(row),
     )
+
+
+def _end(row: LedgerRow) -> str:
+    """How the ladder ends here, or that it goes on, and why claims stay open."""
+    left = [STOPS[name] for name in row.stop.split(", ") if name in STOPS and name]
+    how = ENDS[row.end] or "goes on"
+    return f"{how}; open: {', '.join(left)}" if left else how
 
 
 def _estimates(row: LedgerRow) -> Row:

@@ -30,7 +30,7 @@ from scrutable.evaluators.report.drawing import (
     torn,
     whisker,
 )
-from scrutable.evaluators.report.trust import STOPS, why
+from scrutable.evaluators.report.trust import why
 from scrutable.pipeline.recursion.records import LedgerRow
 
 SHARES = {name: trust.SHARES[name] for name in ("discharged", "stranded", "passed_up", "open")}
@@ -167,7 +167,7 @@ def _level(row: LedgerRow, axes: _Axes, left: float, slot: float, span: tuple[fl
         title = f"level {row.level}: {titled(row.trusted)}, {short_count(row.parameters)} parameters"
         marks.append(Dot(round(x + width + 13, 1), y, 4.5, "trusted", title))
     after = f"→ {row.trusted}" if row.trusted else ""
-    below = f"end: {STOPS.get(row.stop, row.stop)}" if row.stop else after
+    below = f"end: {row.end.replace('_', ' ')}" if row.end and row.end != "loop" else after
     bottom = span[0]
     return [
         *marks,

@@ -7,8 +7,8 @@ import math
 STOPS = {
     "": "followed",
     "cut_off": "cut off",
-    "loop": "loop",
     "foundation": "foundation",
+    "text_only": "text only",
     "budget": "budget",
     "below_gap": "below the gap",
     "no_job": "no job",
@@ -17,9 +17,9 @@ STOPS = {
 """Why a claim is not followed further, in two words."""
 STOPS_TOLD = {
     "": "It is followed: the model that wrote it was looked into; the claims below are about its neurons.",
-    "cut_off": "The ladder is cut off here: no model above is given, or the depth is reached.",
-    "loop": "The ladder loops: the model above is the author itself.",
+    "cut_off": "Not followed: the ladder is cut off here, no model above is given.",
     "foundation": "The ladder ends on a foundation: the author is a readable program.",
+    "text_only": "The author’s weights may not be read: none of its writing is accounted for (r = 1).",
     "budget": "Not followed: more claims came in than may be traced.",
     "below_gap": "Not followed: the prompt does not determine the text, so there is nothing to trace.",
     "no_job": "Not followed: the text was not written from a prompt that can be traced.",
@@ -33,10 +33,19 @@ SHARES = {
     "open": "open",
     "gated_out": "gated out",
 }
+ENDS = {
+    "": "",
+    "cut_off": "cut off: the depth is reached, or no model above is given",
+    "loop": "loop: the author answers for itself",
+    "foundation": "foundation: what is trusted next can be read by anybody",
+    "text_only": "opaque by access: the author’s weights may not be read",
+    "nothing_left": "nothing is left to follow",
+}
+"""How a ladder ends: the three ways of the trilemma, named, and two more."""
 KINDS = {
     "own": "own explanations",
-    "shuffled": "explanations of other nodes",
-    "uncalibrated": "own, not calibrated",
+    "null": "explanations of other nodes",
+    "shuffled": "of yet other nodes",
     "mean": "mean activation",
 }
 """What simulated activations come from."""

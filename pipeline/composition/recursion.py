@@ -97,8 +97,8 @@ class LadderComposition:
         settings = self._config.recursion
         if depth > len(self._config.authors) and settings.then == "cut_off":
             raise ConfigError(
-                f"depth {depth} needs {depth} authors, but authors has {len(self._config.authors)}: give more, "
-                "ask for less depth, or set recursion.then=loop to have the last one explain itself"
+                f"depth {depth} needs {depth} authors, but authors has {len(self._config.authors)}: give "
+                "more, ask for less depth, or set recursion.then=loop to have the last one explain itself"
             )
         for level in range(1, depth + 1 + (self._config.author(depth + 1) is not None)):
             if level == 1:

@@ -1,4 +1,4 @@
-"""The section of a config that says how far, and how carefully, the author of an explanation is looked into."""
+"""The section of a config that says how far, and how carefully, authors are looked into."""
 
 from __future__ import annotations
 

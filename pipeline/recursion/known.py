@@ -35,7 +35,7 @@ class Planted(NamedTuple):
 
 
 def planted_ladders(*, seed: int) -> tuple[Planted, ...]:
-    """The studies; those that differ in nothing but what is read from them share a config, and so a folder."""
+    """The studies; two of them share a config, and so a folder: they differ in what is read from it."""
     opaque = _config("opaque", seed, checker="")
     return (
         Planted(

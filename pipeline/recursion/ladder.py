@@ -3,8 +3,8 @@
     run of level k - 1 ─▶ jobs ─▶ causes ─▶ draw nodes ─▶ run of level k on the working text ─▶ substitute
                                                                                         └─▶ ... ─▶ ledger
 
-Level k of a folder holds units of model k: of the subject for 0, of the author of the claims of level k from 1
-on. A part is one job, so an interruption costs at most one.
+Level k of a folder holds units of model k: of the subject for 0, of the author of the claims of level k from
+1 on. A part is one job, so an interruption costs at most one.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Ladder:
         return sorted(passed, key=lambda unit: _hashed(self.config.seed, unit))
 
     def claimed(self, level: int) -> list[str]:
-        """Units about which there are claims at a level: all that passed the gate, then all that were drawn."""
+        """Units about which there are claims at a level: what passed the gate, then what was drawn."""
         if level == 1:
             return self.cleared
         drawn = {unit for units in self.drawn(level - 1).values() for unit in units}
@@ -398,9 +398,9 @@ class Ladder:
         n = len(self.explanations(1))
         jobs = self.jobs(1)
         return (
-            f"no explanation can be followed: of {n} that were written, {len(self.cleared)} say more of their "
-            f"unit than those of other units do on calibrate text, and of these none was determined by its "
-            f"prompt ({len(jobs)} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is empty. "
+            f"no explanation can be followed: of {n} that were written, {len(self.cleared)} say more of "
+            f"their unit than those of other units do on calibrate text, and of these none was determined by "
+            f"its prompt ({len(jobs)} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is empty. "
             "More units, a stronger explainer or a stronger simulator may change that"
         )
 

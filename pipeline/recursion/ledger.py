@@ -2,8 +2,8 @@
 
 Pure. SCIENCE.md 2.3: a claim is discharged by v, the share of its worth that survives without trust in any
 model; of the rest a share r rests on writing that nobody has accounted for, and 1 - r on the word of the next
-author. The identity weight = discharged + stranded + passed up + open holds by construction and at every draw;
-v and r are estimates, ratios of sums, never clipped.
+author. The identity weight = discharged + stranded + passed up + open holds by construction and in every
+draw; v and r are estimates, ratios of sums, never clipped.
 Shape key: C claims of a level, B bootstrap draws; row 0 of the draws is the data.
 """
 
@@ -48,10 +48,10 @@ def keep_ledger(
 ) -> tuple[LedgerRow, ...]:
     """One row for each level of one ladder.
 
-    v = sum of weighted checked gains / sum of weighted gains; 1 - r = (sum of effects / sum of gaps) x (sum of
-    restored / sum of lost, both less what a null restores), over claims that were followed. A claim below the root weighs what its parent
-    passed up times the share at which it was drawn, so that sums are unbiased for the whole tree (Hansen &
-    Hurwitz 1943). Claims that were not followed are open. Where the texts of a level have no gain that
+    v = sum of weighted checked gains / sum of weighted gains; 1 - r = (sum of effects / sum of gaps) x
+    (sum of restored / sum of lost, both less what a null restores), over claims that were followed. A claim
+    below the root weighs what its parent passed up times the share at which it was drawn, so that sums are
+    unbiased for the whole tree (Hansen & Hurwitz 1943). Claims that were not followed are open. Where the texts of a level have no gain that
     differs from 0 there is nothing to check: v is undefined, and nothing is discharged.
 
     Args:
@@ -172,7 +172,7 @@ class _Book:
             kept = np.zeros_like(kept)
         is_followed = [w if c.is_followed else 0.0 for c, w in zip(some, came_in, strict=True)]
         share = _ratio(self._sums(some, is_followed), self._sums(some, came_in))
-        # A claim that was followed and whose author's nodes could not be substituted is accounted for by nobody.
+        # Of a claim that was followed, nodes that could not be substituted are accounted for by nobody.
         return _Level(
             level=number,
             claims=some,
@@ -251,7 +251,7 @@ def _row(
 
 
 def _interval(figures: Floats, n_roots: int) -> tuple[float, float]:
-    """95 % percentile interval of the draws; none over fewer than two roots, or where the figure is undefined."""
+    """95 % percentile interval of the draws; none over fewer than two roots, or of an undefined figure."""
     draws = figures[1:][~np.isnan(figures[1:])]
     if n_roots < _FEWEST or math.isnan(figures[0]) or not len(draws):
         return math.nan, math.nan

@@ -3,7 +3,8 @@
 The author gets a list of words and names, as a program, the concept that fits most of them. Its hidden units
 are the concepts: unit k has at each listed word the level of concept k, as a share of 9. The probability of
 naming concept k is softmax(sharpness x sum over words of unit k). Where something is hidden, it is a further
-unit that decides whether the last concept is named, more than that concept's own. A blind author has the same units, and its words weigh nothing.
+unit that decides whether the last concept is named, more than that concept's own. A blind author has the same
+units, and its words weigh nothing.
 Shape key: K concepts, T tokens, H units (K, and one more where something is hidden).
 """
 
@@ -73,7 +74,7 @@ class PlantedAuthor:
         return scores - np.logaddexp.reduce(scores)
 
     def slopes(self, units_TH: Floats, concept: int) -> Floats:
-        """(H,) what one more unit of activity does to the log-probability of a concept; the same at every token."""
+        """(H,) what one more unit of activity, at any token, adds to the log-probability of a concept."""
         p = np.exp(self.log_probabilities(units_TH))
         slopes: Floats = self._weights[concept] - p @ self._weights
         return slopes

@@ -93,7 +93,7 @@ class Writer(Protocol):
         ...
 
     def patched_site(self, task: Task, site: Site) -> float:
-        """The same with everything at a site at its values under the counterfactual prompt; NaN: no such site."""
+        """The same with all of a site at its values under the counterfactual prompt; NaN: no such site."""
         ...
 
     def activations(self, task: Task, units: Sequence[str]) -> Floats:

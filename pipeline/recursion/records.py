@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stop = Literal["", "foundation", "text_only", "cut_off", "budget", "below_gap", "no_job", "no_children"]
-"""Why a claim's author is not looked into: "" it is; "foundation" the author is a readable program, so nothing
-is hidden in it (r = 0); "text_only" its weights may not be read, so all of its writing is unaccounted for
-(r = 1); "cut_off" no model above is given to explain it; "budget" more claims than may be traced; "below_gap"
+"""Why a claim's author is not looked into: "" it is; "foundation" the author is a readable program, so that
+nothing is hidden in it (r = 0); "text_only" its weights may not be read, so all of its writing is unaccounted
+for (r = 1); "cut_off" no model above is given to explain it; "budget" more claims than may be traced; "below_gap"
 the prompt does not determine the text; "no_job" the text was not written from a prompt that can be traced;
 "no_children" nothing in the author that caused the text could be explained. The last five leave a claim open.
 """
@@ -126,7 +126,7 @@ class Substitution:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """ "e describes u", a node of the claim tree, with what was measured of it.
+    """A node of the claim tree, "e describes u", with what was measured of it.
 
     Gains are excess gains in bits for each token of that unit's own population, test split.
     """
@@ -150,7 +150,9 @@ class Claim:
     lost: float  # of its explained nodes, nats
     restored: float  # by their simulations
     restored_null: float  # by simulations from other nodes' explanations
-    restored_shuffled: float  # by those from yet other nodes': the control, which takes the place of `restored`
+    restored_shuffled: (
+        float  # by those from yet other nodes': a control in place of `restored`
+    )
     stop: Stop
 
     @property

@@ -1,4 +1,4 @@
-"""The rule table: what a ledger says of the paper's hypotheses, by thresholds that the config fixes beforehand.
+"""The rule table: what a ledger says of the paper's hypotheses, by thresholds fixed in the config.
 
 SCIENCE.md 2.6. Pure; no sentence here is written by a model.
 """

@@ -1,4 +1,4 @@
-"""From what a ladder measured to its claim tree: each claim with its worth, its checks and its author's work."""
+"""From what a ladder measured to its claim tree: each claim with its worth, checks and its author's work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def claims_of(ladder: Ladder, *, levels: int) -> list[Claim]:
 
 
 def opponent_claims(opponent: Opponent, units: Sequence[str], gains: Gains) -> list[Claim]:
-    """A ladder that terminates: what is not checked is passed to the author's code, which anybody can read."""
+    """A ladder that terminates: what is not checked is passed to the author's code, for anybody to read."""
     worth = gains.get((opponent.name, opponent.simulator), {})
     found = []
     for unit in units:

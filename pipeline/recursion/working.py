@@ -1,4 +1,4 @@
-"""The author's working text: the prompts that it really got and what it wrote, with its neurons on every token.
+"""The author's working text: the prompts that it got and what it wrote, with its neurons on every token.
 
 A neuron is read in the running author, with the whole prompt before it, and only then cut into windows: a
 simulator sees less than the neuron did, and the context ceiling says how much less.

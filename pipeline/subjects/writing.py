@@ -1,7 +1,7 @@
-"""A language model that wrote explanations, opened up: attribution, patching and activations while it writes.
+"""A language model that wrote explanations, opened up: attribution, patching, activations while it writes.
 
-Nodes are its MLP neurons at the input of the down projection, half-wave rectified as units are everywhere: the
-two halves of a neuron are two nodes. What every job shares (few-shots) is computed once and kept as a
+Nodes are its MLP neurons at the input of the down projection, half-wave rectified as units are everywhere:
+the two halves of a neuron are two nodes. What every job shares (few-shots) is computed once and kept as a
 key-value cache: it is the same under both prompts, so nothing in it can carry content.
 Shape key: S positions that are run for a task (its prompt and all of the reply but the last token), F neurons
 of a layer, n nodes of a patch, B patches of a batch.
