@@ -282,7 +282,8 @@ def recurse(
     parts.check(depth)
     folder = RunFolder(path, level=LEVEL)
     ladder = Ladder(config, depth, folder, parts, RECURSION_EVALUATION, watch)
-    try_known(config, path, models=models, say=say, watch=watch)
+    if config.recursion.known:
+        try_known(config, path, models=models, say=say, watch=watch)
     why = ""
     try:
         ladder.run()

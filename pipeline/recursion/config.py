@@ -56,6 +56,7 @@ class RecursionConfig(Section):
     contexts: tuple[PositiveInt, ...] = (8, 16, 32)  # tokens, for the context ceiling; empty: none
     general: bool = True  # also read the author's neurons on the corpus of the subject
     dtype: DtypeName = "auto"  # of the traced model: float32 on a CPU, since effects are small
+    known: bool = True  # run planted ladders beside it, whose ledgers are known: about a minute
     random_weights: bool = True  # ask a model of the same shape with random weights for its gap
     rules: RulesConfig = RulesConfig()
 

@@ -145,6 +145,7 @@ def _config(name: str, seed: int, *, checker: str, **author: Any) -> RecurseConf
                 "jobs": 14,  # of which text is left over that the nodes can be explained from
                 "contexts": (),
                 "general": False,
+                "known": False,
                 "random_weights": False,
                 "gap": 2.0,
                 "working": {

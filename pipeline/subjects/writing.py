@@ -116,7 +116,7 @@ class WritingModel:
         return _Encoded(tuple(made["input_ids"]), tuple(map(tuple, made["offset_mapping"])))
 
     def _decoded(self, ids: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self._tokenizer.batch_decode([[id] for id in ids]))
+        return tuple(self._tokenizer.batch_decode([[id] for id in ids])) if ids else ()
 
     # -- likelihoods --------------------------------------------------------------------------
 
