@@ -402,6 +402,21 @@ def _ladder(config: RecurseConfig, path: Path) -> None:
         sys.exit(3)
 
 
+def _forecast_ladder(config: RecurseConfig) -> None:
+    from scrutable.pipeline.composition.ladder_forecast import forecast_ladder
+    from scrutable.pipeline.composition.models import Models
+    from scrutable.pipeline.composition.recursion import LadderComposition
+    from scrutable.pipeline.progress import StageClock
+
+    models, depth = Models(say), config.recursion.depth
+    clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
+    parts = LadderComposition(
+        config, Path(), models=models, say=say, watch=clock, note=lambda _key, _fact: None
+    )
+    parts.check(depth)
+    _print_forecast(forecast_ladder(config, models, parts, depth=depth, watch=clock))
+
+
 def _print_ledger(rows: Sequence[LedgerRow]) -> None:
     """Where the trust in each level went, as shares of what came in."""
     names = ("discharged", "stranded", "passed_up", "open", "unresolved")

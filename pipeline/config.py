@@ -479,9 +479,7 @@ class RecurseConfig(SubjectJob):
             raise ValueError(f"recursion: no simulator {unknown[0]!r} among simulators (there are {known})")
         for name, explainer in self.explainers.items():
             if (of := of_another(explainer)) and of not in (AUTHOR, *self.explainers):
-                raise ValueError(
-                    f"explainers.{name}.of: no explainer {of!r} (the author's is {AUTHOR})"
-                )
+                raise ValueError(f"explainers.{name}.of: no explainer {of!r} (the author's is {AUTHOR})")
         return self
 
     def author(self, level: int) -> ExplainerConfig | None:

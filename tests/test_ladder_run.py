@@ -181,7 +181,9 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
         "singles": 3,
         "contexts": [4],
         "random_weights": True,
+        "general": True,
     }
+    config["shifted"] = config["corpus"] | {"source": str(write_words(tmp_path / "other.jsonl", seed=1))}
     (tmp_path / "ladder.yaml").write_text(yaml.safe_dump(config))
     done = scrutable("recurse", tmp_path / "ladder.yaml", "--runs", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
@@ -194,6 +196,8 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
     assert set(first["end"]) == {"", "loop"}
     assert tables.jobs["random_gap"].notna().any()
     assert not tables.ceilings.empty
+    assert "shifted" in set(tables.ledger["corpus"])
+    assert len(tables.transfers[tables.transfers["level"] == 1]) == 4
 
 
 @pytest.mark.parametrize(
@@ -228,3 +232,12 @@ def test_names_that_the_ladder_makes_itself_are_kept(words: Path, tmp_path: Path
     refused = scrutable("recurse", tmp_path / "ladder.yaml")
     assert refused.returncode == 2
     assert "explainers.author: this name is kept for what `authors` makes" in refused.stderr
+
+
+def test_a_dry_run_counts_every_level_and_writes_nothing(words: Path, tmp_path: Path) -> None:
+    config = ladder_config(tmp_path / "ladder.yaml", words)
+    done = scrutable("recurse", config, "--dry-run", "--runs", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    for stage in ("level 0: capture", "level 1: causes, at most", "level 1: explain: author"):
+        assert stage in done.stdout
+    assert not (tmp_path / "runs").exists()

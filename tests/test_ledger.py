@@ -152,7 +152,9 @@ def test_claims_that_were_not_looked_into_stay_open() -> None:
 
 def test_a_level_whose_texts_have_no_gain_discharges_nothing_and_says_why() -> None:
     rng = np.random.default_rng(0)
-    noise = [replace(claim(f"u{n}", kept=0.5), gain=g, gain_strict=1.0) for n, g in enumerate(rng.normal(size=9))]
+    noise = [
+        replace(claim(f"u{n}", kept=0.5), gain=g, gain_strict=1.0) for n, g in enumerate(rng.normal(size=9))
+    ]
     row = ledger(noise)[0]
     assert math.isnan(row.v) and row.discharged == 0
     assert "no gain above 0" in row.reason

@@ -13,9 +13,9 @@ ENDINGS, LETTERS, STEMS = ("ing", "ed", "er", "ly"), "abcdefghilmnoprs", ("ra", 
 CONCEPTS = [f'ends("{ending}")' for ending in ENDINGS]
 
 
-def write_words(path: Path, *, n_documents: int = 80) -> Path:
+def write_words(path: Path, *, n_documents: int = 80, seed: int = 0) -> Path:
     """Seeded documents of invented words, of which one in three has one of the endings."""
-    rng = random.Random(0)
+    rng = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
         for number in range(n_documents):
             words = []

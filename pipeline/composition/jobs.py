@@ -97,7 +97,7 @@ class Composition:
         """`models` are those of another job of this process, whose loaded ones are shared."""
         self._config = config
         self._say = say
-        self._note = note
+        self.note = note
         self.models: Models = models or Models(say)
         self._subject: Subject | None = None
         self._services = Services(
@@ -159,21 +159,21 @@ class Composition:
     def explainer(self, name: str) -> Explainer:
         """The explainer of that name."""
         config = self._config.explainers[name]
-        self._note("explainers", {name: self._facts(config)})
+        self.note("explainers", {name: self._facts(config)})
         made: Explainer = EXPLAINERS[config.kind](name, config, self._services)
         return made
 
     def simulator(self, name: str) -> Simulator:
         """The simulator of that name."""
         config = self._config.simulators[name]
-        self._note("simulators", {name: self._facts(config)})
+        self.note("simulators", {name: self._facts(config)})
         made: Simulator = SIMULATORS[config.kind](name, config, self._services)
         return made
 
     def judge(self, name: str) -> Judge:
         """The judge of that name."""
         config = self._config.judges[name]
-        self._note("judges", {name: self._facts(config)})
+        self.note("judges", {name: self._facts(config)})
         made: Judge = JUDGES[config.kind](name, config, self._services)
         return made
 

@@ -20,8 +20,10 @@ from scrutable.pipeline.config import (
     COMPILED,
     JobConfig,
     LlmExplainer,
+    NeuronSubjectConfig,
     PlantedExplainer,
     RecurseConfig,
+    UnitsConfig,
 )
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement, place
@@ -39,6 +41,7 @@ from scrutable.pipeline.recursion.records import (
     LedgerRow,
     Replica,
     Ruling,
+    Transfer,
 )
 from scrutable.pipeline.recursion.rules import rule
 from scrutable.pipeline.recursion.settling import (
@@ -49,6 +52,7 @@ from scrutable.pipeline.recursion.settling import (
     opponent_claims,
 )
 from scrutable.pipeline.recursion.tables import LEVEL
+from scrutable.pipeline.recursion.transfer import transfers_of
 from scrutable.pipeline.runner import Runner, Source
 from scrutable.pipeline.store import RunFolder
 
@@ -64,6 +68,7 @@ def fit(excerpts: Sequence[Excerpt], simulations: Sequence[Simulation]) -> Affin
     return Affine(float(slope[0]), float(intercept[0]))
 
 
+_WRITTEN = (AUTHOR, COMPILED)  # whose explanations are taken to other text
 RECURSION_EVALUATION = RecursionEvaluation(clears=clears, fit=fit, assign_nulls=assign_nulls)
 
 
@@ -152,6 +157,62 @@ class LadderComposition:
             config = self._config.run_of_subject() if claims == 1 else self._config.level(claims)
             self._of_level[claims] = Composition(config, say=self._say, note=note, models=self._models)
         return self._of_level[claims]
+
+    # -- other text -----------------------------------------------------------------------------
+
+    def general(self, level: int, units: Sequence[str]) -> Runner:
+        """The units of an author on the general corpus, explained from there by the next author."""
+        author = self._config.author(level)
+        assert isinstance(author, LlmExplainer), f"the author of level {level} has no neurons to read"
+        subject = NeuronSubjectConfig(model=author.model, device=author.device, dtype=author.dtype)
+        explainers = self._config.explainers_of(level + 1)
+        run = self._config.run_of_subject().model_copy(
+            update={
+                "subject": subject,
+                "units": UnitsConfig(ids=tuple(units)),
+                "explainers": {name: explainers[name] for name in _WRITTEN if name in explainers},
+                "gate": None,
+                "judges": {},
+            }
+        )
+        name = f"level-{level}-general"
+        parts = self._composed(run, name)
+        folder = RunFolder(self._path, level=name)
+
+        def watch(stage: str) -> AbstractContextManager[Progress]:
+            return self._watch(f"level {level}, general text: {stage}")
+
+        source = Collector(run, folder, parts, watch, parts.note)
+        return self._runner(run, folder, source, parts, f"level {level}, general text")
+
+    def other_text(self) -> Source | None:
+        """The subject's units on text of another kind."""
+        shifted = self._config.shifted
+        if shifted is None:
+            return None
+        first = self.run_of_subject()
+        units = UnitsConfig(ids=tuple(unit.id for unit in first.source.units))
+        run = self._config.run_of_subject().model_copy(update={"corpus": shifted, "units": units})
+
+        def watch(stage: str) -> AbstractContextManager[Progress]:
+            return self._watch(f"level 0, other text: {stage}")
+
+        parts = self._composed(run, "level-0-other")
+        return Collector(run, RunFolder(self._path, level="level-0-other"), parts, watch, parts.note)
+
+    def crossed(self, level: int, name: str, source: Source) -> Runner:
+        """A run that scores explanations that it did not write."""
+        config = self._config.level(level + 1)
+        explainers = {one: made for one, made in config.explainers.items() if one in _WRITTEN}
+        config = config.model_copy(update={"explainers": explainers})
+        parts = self._composed(config, name)
+        return self._runner(config, RunFolder(self._path, level=name), source, parts, name)
+
+    def _composed(self, config: JobConfig, name: str) -> Composition:
+        def note(key: str, fact: Any) -> None:
+            self._note(name, {key: fact})
+
+        return Composition(config, say=self._say, note=note, models=self._models)
 
     # -- authors ------------------------------------------------------------------------------
 
@@ -340,6 +401,12 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
     folder.write_records(level / "replicas.parquet", Replica, stand_ins)
     folder.write_records(level / "rulings.parquet", Ruling, rulings)
     folder.write_records(level / "ceilings.parquet", Ceiling, _ceilings(ladder))
+    found_transfers = [
+        cell
+        for number in range(1, ladder.depth + 1)
+        for cell in transfers_of(folder.path, level=number, simulator=config.recursion.simulator)
+    ]
+    folder.write_records(level / "transfers.parquet", Transfer, found_transfers)
     folder.write_records(level / "ledger.parquet", LedgerRow, rows)
     return rows
 

@@ -43,6 +43,7 @@ from scrutable.pipeline.recursion.jobs import (
 from scrutable.pipeline.recursion.protocols import FitMap, LikelihoodsOf, Task, Writer
 from scrutable.pipeline.recursion.records import Cause, Job, Node, Overlap, Patch, Substitution
 from scrutable.pipeline.recursion.substitution import Drawn, Reading, substitute
+from scrutable.pipeline.recursion.transfer import TransferParts, shift, transfer
 from scrutable.pipeline.recursion.working import WorkingSource, WorkingText
 from scrutable.pipeline.runner import Runner, Source
 from scrutable.pipeline.store import RunFolder
@@ -66,7 +67,7 @@ class RecursionEvaluation(NamedTuple):
     assign_nulls: AssignNulls
 
 
-class LadderParts(Protocol):
+class LadderParts(TransferParts, Protocol):
     """Makes the parts of a ladder; models are opened when they are first asked for."""
 
     def run_of_subject(self) -> Runner:
@@ -126,6 +127,7 @@ class Ladder:
         Raises NothingToFollow where no claim of the first level passes both gates.
         """
         self.parts.run_of_subject().run()
+        shift(self.folder.path, self.parts, shard=self.config.shard)
         for level in range(1, self.depth + 1):
             if not self.parts.is_traceable(level):
                 return
@@ -140,6 +142,14 @@ class Ladder:
             self._run_working(level)
             self._substitute(level)
             self.parts.release()
+            if self.config.recursion.general:
+                self._transfer(level)
+
+    def _transfer(self, level: int) -> None:
+        """The explained nodes on the general corpus too."""
+        units = sorted(self.explanations(level + 1))
+        if units:
+            transfer(self.folder.path, self.parts, level=level, units=units, shard=self.config.shard)
 
     # -- claims of a level --------------------------------------------------------------------
 

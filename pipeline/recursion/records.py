@@ -150,9 +150,7 @@ class Claim:
     lost: float  # of its explained nodes, nats
     restored: float  # by their simulations
     restored_null: float  # by simulations from other nodes' explanations
-    restored_shuffled: (
-        float  # by those from yet other nodes': a control in place of `restored`
-    )
+    restored_shuffled: float  # by those from yet other nodes': a control in place of `restored`
     stop: Stop
 
     @property
