@@ -1,4 +1,4 @@
-"""The ledger of trust: planted trees whose shares are known, and the identity that holds whatever they are."""
+"""The ledger of trust: planted trees whose shares are known, and the identity that always holds."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def test_a_level_whose_texts_have_no_gain_discharges_nothing_and_says_why() -> N
         replace(claim(f"u{n}", kept=0.5), gain=g, gain_strict=1.0) for n, g in enumerate(rng.normal(size=9))
     ]
     row = ledger(noise)[0]
-    assert math.isnan(row.v) and row.discharged == 0
+    assert math.isnan(row.v)
+    assert row.discharged == 0
     assert "no gain above 0" in row.reason
 
 

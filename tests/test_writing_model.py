@@ -202,6 +202,6 @@ def test_a_model_without_readable_neurons_cannot_be_looked_into(tmp_path: Path) 
         hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, vocab_size=64
     )
     GPTNeoXForCausalLM(config).save_pretrained(tmp_path)
-    with pytest.raises(CapabilityError, match="cannot be looked into; list it under recursion.text_only"):
+    with pytest.raises(CapabilityError, match=r"cannot be looked into; list it under recursion\.text_only"):
         check_traceable(str(tmp_path), name="neox")
     check_traceable(str(save_tiny_model("llama", tmp_path / "llama")), name="llama")

@@ -410,8 +410,8 @@ class Ladder:
         return (
             f"no explanation can be followed: of {n} that were written, {len(self.cleared)} say more of "
             f"their unit than those of other units do on calibrate text, and of these none was determined by "
-            f"its prompt ({len(jobs)} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is empty. "
-            "More units, a stronger explainer or a stronger simulator may change that"
+            f"its prompt ({len(jobs)} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is "
+            "empty. More units, a stronger explainer or a stronger simulator may change that"
         )
 
 

@@ -51,8 +51,9 @@ def keep_ledger(
     v = sum of weighted checked gains / sum of weighted gains; 1 - r = (sum of effects / sum of gaps) x
     (sum of restored / sum of lost, both less what a null restores), over claims that were followed. A claim
     below the root weighs what its parent passed up times the share at which it was drawn, so that sums are
-    unbiased for the whole tree (Hansen & Hurwitz 1943). Claims that were not followed are open. Where the texts of a level have no gain that
-    differs from 0 there is nothing to check: v is undefined, and nothing is discharged.
+    unbiased for the whole tree (Hansen & Hurwitz 1943). Claims that were not followed are open. Where the
+    texts of a level have no gain that differs from 0 there is nothing to check: v is undefined, and nothing
+    is discharged.
 
     Args:
         claims: of one ladder, any order.

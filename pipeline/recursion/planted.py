@@ -71,7 +71,8 @@ class PlantedAuthor:
     def log_probabilities(self, units_TH: Floats) -> Floats:
         """(K,) of naming each concept, nats."""
         scores = self._weights @ units_TH.sum(axis=0)
-        return scores - np.logaddexp.reduce(scores)
+        found: Floats = scores - np.logaddexp.reduce(scores)
+        return found
 
     def slopes(self, units_TH: Floats, concept: int) -> Floats:
         """(H,) what one more unit of activity, at any token, adds to the log-probability of a concept."""

@@ -12,10 +12,11 @@ from typing import Literal
 
 Stop = Literal["", "foundation", "text_only", "cut_off", "budget", "below_gap", "no_job", "no_children"]
 """Why a claim's author is not looked into: "" it is; "foundation" the author is a readable program, so that
-nothing is hidden in it (r = 0); "text_only" its weights may not be read, so all of its writing is unaccounted
-for (r = 1); "cut_off" no model above is given to explain it; "budget" more claims than may be traced; "below_gap"
-the prompt does not determine the text; "no_job" the text was not written from a prompt that can be traced;
-"no_children" nothing in the author that caused the text could be explained. The last five leave a claim open.
+nothing is hidden in it (r = 0); "text_only" its weights may not be read, so that all of its writing is
+unaccounted for (r = 1); "cut_off" no model above is given to explain it; "budget" more claims than may be
+traced; "below_gap" the prompt does not determine the text; "no_job" the text was not written from a prompt
+that can be traced; "no_children" nothing in the author that caused the text could be explained. The last five
+leave a claim open.
 """
 
 Patched = Literal[

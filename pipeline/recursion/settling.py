@@ -124,14 +124,14 @@ def _measured(
         share=share,
         gain_strict=_strict(ladder, level, unit, gains),
         gain_lenient=_lenient(ladder, level, unit, gains),
-        **_shifted(ladder, level, unit),
     )
+    claim = _on_other_text(claim, ladder)
     if parent is not None:
         claim = replace(claim, id=f"{parent.id}>{claim.id}", root=parent.root, parent=parent.id)
     job = ladder.jobs(level).get(unit)
     cause = ladder.causes(level).get(job.id) if job else None
     if job and cause and not claim.stop:
-        claim = replace(claim, **_work(job, cause, ladder.substitutions(level), settings.simulator))
+        claim = _with_work(claim, job, cause, ladder.substitutions(level), settings.simulator)
     yield claim
 
 
@@ -176,28 +176,33 @@ def _lenient(ladder: Ladder, level: int, unit: str, gains: Gains) -> float:
     return gains.get((AUTHOR, least), {}).get(unit, 0.0)
 
 
-def _shifted(ladder: Ladder, level: int, unit: str) -> dict[str, float]:
-    """The same gains on other text than the explanations were written from."""
-    gains = ladder.shifted_gains(level)
+def _on_other_text(claim: Claim, ladder: Ladder) -> Claim:
+    """With the same gains on other text than the explanation was written from, where it was tried."""
+    gains = ladder.shifted_gains(claim.level)
     if not gains:
-        return {"gain_shifted": math.nan, "gain_strict_shifted": math.nan}
-    own = gains.get((AUTHOR, ladder.config.recursion.simulator), {}).get(unit, 0.0)
-    return {"gain_shifted": own, "gain_strict_shifted": _strict(ladder, level, unit, gains)}
+        return claim
+    own = gains.get((AUTHOR, ladder.config.recursion.simulator), {}).get(claim.unit, 0.0)
+    checked = _strict(ladder, claim.level, claim.unit, gains)
+    return replace(claim, gain_shifted=own, gain_strict_shifted=checked)
 
 
-def _work(job: Job, cause: Cause, substitutions: Sequence[Substitution], simulator: str) -> dict[str, float]:
-    """Nats of the job: what its prompt adds, what the causal set carries, what explanations restore."""
-    mine = [s for s in substitutions if (s.job, s.explainer, s.simulator) == (job.id, AUTHOR, simulator)]
-    by_kind = {s.kind: s for s in mine}
-    own, null, other = (by_kind.get(kind) for kind in ("own", "null", "shuffled"))
-    return {
-        "gap": job.content_gap,
-        "effect": cause.coverage * job.content_gap,
-        "lost": own.lost if own else 0.0,
-        "restored": own.restored if own else 0.0,
-        "restored_null": null.restored if null else 0.0,
-        "restored_shuffled": other.restored if other else 0.0,
+def _with_work(
+    claim: Claim, job: Job, cause: Cause, substitutions: Sequence[Substitution], simulator: str
+) -> Claim:
+    """With the nats of its job: what the prompt adds, the causal set carries, explanations restore."""
+    mine = {
+        s.kind: s for s in substitutions if (s.job, s.explainer, s.simulator) == (job.id, AUTHOR, simulator)
     }
+    own, null, other = (mine.get(kind) for kind in ("own", "null", "shuffled"))
+    return replace(
+        claim,
+        gap=job.content_gap,
+        effect=cause.coverage * job.content_gap,
+        lost=own.lost if own else 0.0,
+        restored=own.restored if own else 0.0,
+        restored_null=null.restored if null else 0.0,
+        restored_shuffled=other.restored if other else 0.0,
+    )
 
 
 def _claim(ladder: str, level: int, unit: str, author: str, text: str, gain: float, *, stop: Stop) -> Claim:

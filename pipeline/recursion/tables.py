@@ -72,10 +72,15 @@ class RecursionTables:
 
     def level(self, number: int) -> Run:
         """Units, excerpts, explanations and scores of one level: of the explainer's neurons from 1 on."""
+        from scrutable.pipeline.config import RecurseConfig
+        from scrutable.pipeline.errors import RunFolderError
         from scrutable.pipeline.run import Run
 
         folder = RunFolder(self._path, level=f"level-{number}")
-        return Run(folder, folder.config())
+        config = folder.config()
+        if not isinstance(config, RecurseConfig):
+            raise RunFolderError(f"{self._path} is no study of recursion, so it has no levels")
+        return Run(folder, config)
 
     @property
     def levels(self) -> list[int]:

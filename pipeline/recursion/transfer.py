@@ -1,4 +1,4 @@
-"""Explanations on other text than they were written from: the interpretability-illusion test, applied to levels.
+"""Explanations on other text than they were written from: the interpretability-illusion test for levels.
 
 An author's neurons are read twice, on its working text and on the general corpus, explained from each and
 scored on each (SCIENCE.md 3, step 5); a subject's claims are scored on a corpus of another kind if one is

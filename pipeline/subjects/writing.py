@@ -24,7 +24,7 @@ from scrutable.pipeline.errors import CapabilityError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.protocols import Tokenized, Written
 from scrutable.pipeline.recursion.protocols import Floats, NodePatch, Read, Screen, Site, Task
-from scrutable.pipeline.spelling import chat_frame, lead_ids, token_ids
+from scrutable.pipeline.spelling import Frame, chat_frame, lead_ids, token_ids
 from scrutable.pipeline.subjects.neuron import NeuronSubject, parse_unit, pieces_of
 
 _TOGETHER = 8  # patches in one forward pass
@@ -89,12 +89,12 @@ class WritingModel:
     def read(self, written: Written) -> Read:
         """The prompt in tokens, cut as the backend cuts it; a span takes the tokens that lie wholly in it."""
         prompt = written.prompt
-        lead, after = lead_ids(self._tokenizer), ()
+        frame = Frame(lead_ids(self._tokenizer), ())
         if prompt.is_chat:
-            lead, after = chat_frame(self._tokenizer, name=self.name)
-        prefix = (*lead, *(id for part in prompt.shared for id in token_ids(self._tokenizer, part)))
+            frame = chat_frame(self._tokenizer, name=self.name)
+        prefix = (*frame.before, *(id for part in prompt.shared for id in token_ids(self._tokenizer, part)))
         own = self._encoded(prompt.text)
-        tail = (*after, *token_ids(self._tokenizer, prompt.reply_start))
+        tail = (*frame.after, *token_ids(self._tokenizer, prompt.reply_start))
         pieces = pieces_of(prompt.text, [stop for _, stop in own.offsets])
         return Read(
             prefix=prefix,
@@ -160,7 +160,8 @@ class WritingModel:
         cap = getattr(self._causal.config, "final_logit_softcapping", None)
         logits = logits if cap is None else cap * torch.tanh(logits / cap)
         reply = torch.tensor(task.reply, device=self._device).expand(len(hidden), -1)
-        return logits.log_softmax(-1).gather(-1, reply[:, :, None])[:, :, 0]
+        found: torch.Tensor = logits.log_softmax(-1).gather(-1, reply[:, :, None])[:, :, 0]
+        return found
 
     def _content(self, hidden: torch.Tensor, task: Task) -> torch.Tensor:
         """(B,) log-likelihood of the content tokens."""
@@ -349,7 +350,7 @@ def _positions(task: Task, site: Site) -> list[int]:
 
 def _hold(a: torch.Tensor, halves: _LayerPatch, values: Floats | None, other: torch.Tensor) -> None:
     """Sets the held halves of (S, F) neurons in place; the other halves stay what they are."""
-    neurons = torch.cat([halves.pos.neurons, halves.neg.neurons]).unique()
+    neurons: torch.Tensor = torch.cat([halves.pos.neurons, halves.neg.neurons]).unique()  # type: ignore[no-untyped-call]
     if not len(neurons):
         return
     parts = {"pos": a[:, neurons].clamp_min(0), "neg": (-a[:, neurons]).clamp_min(0)}
