@@ -56,7 +56,8 @@ def find_cause(
     agreement = _singles(trial, chosen, screen.content, ids, singles)
     for site in SITES:
         lost = trial.clean - writer.patched_site(task, site)
-        trial.found.append(Patch(job.id, site, 0, lost / clean_gap))
+        if not math.isnan(lost):  # not every author has every site
+            trial.found.append(Patch(job.id, site, 0, lost / clean_gap))
     named = np.argsort(-screen.format, kind="stable")[:_NAMED]
     reached = trial.of("prefix", len(chosen))
     return Causal(

@@ -311,10 +311,9 @@ class Ladder:
             path = self._part("nodes", level, job.unit)
             nodes = self.folder.read_records(Node, path) if path.exists() else []
             if nodes:
-                p = np.array([node.attribution for node in nodes])
-                rng = np.random.default_rng([self.config.seed, *job.id.encode()])
-                chosen = rng.choice(len(nodes), size=self.config.recursion.children, p=p / p.sum())
-                found[job.unit] = Counter(nodes[place].unit for place in chosen.tolist())
+                found[job.unit] = draw_nodes(
+                    nodes, count=self.config.recursion.children, seed=self.config.seed
+                )
         return found
 
     # -- the author's neurons -----------------------------------------------------------------
@@ -413,6 +412,18 @@ class Ladder:
             f"its prompt ({len(jobs)} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is "
             "empty. More units, a stronger explainer or a stronger simulator may change that"
         )
+
+
+def draw_nodes(nodes: Sequence[Node], *, count: int, seed: int) -> Counter[str]:
+    """`count` draws with replacement, in proportion to attribution: unit → how often it was drawn.
+
+    The mean of anything over the draws is then an unbiased estimate of its attribution-weighted mean over the
+    causal set of a job (Hansen & Hurwitz 1943). Depends on the seed and the job alone.
+    """
+    p = np.array([node.attribution for node in nodes])
+    rng = np.random.default_rng([seed, *nodes[0].job.encode()])
+    chosen = rng.choice(len(nodes), size=count, p=p / p.sum())
+    return Counter(nodes[place].unit for place in chosen.tolist())
 
 
 def _mean(excerpts: Sequence[Excerpt]) -> float:
