@@ -152,6 +152,9 @@ def selftest(
     behaviours: Annotated[
         bool, typer.Option("--behaviours", help="Planted policies, for simulators of behaviours.")
     ] = False,
+    recursion: Annotated[
+        bool, typer.Option("--recursion", help="Planted ladders, whose ledgers are known; needs no model.")
+    ] = False,
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Try simulators and explainers on known answers: planted units, puzzles and placebos; or policies."""
@@ -159,6 +162,8 @@ def selftest(
     from scrutable.pipeline.store import RunFolder
 
     path = Path(where)
+    if recursion:
+        return _known_ladders(runs / "selftest-recursion")
     if where and path.is_dir():
         if behaviours:
             return _policies(RunFolder(path).config(), path)
@@ -399,6 +404,28 @@ def _ladder(config: RecurseConfig, path: Path) -> None:
         say_result(f"report: {_report(path)}")
     if why:
         say(f"scrutable: {why}")
+        sys.exit(3)
+
+
+def _known_ladders(path: Path) -> None:
+    """What the ledger says of planted authors, beside the truth; exit code 3 where one does not pass."""
+    from scrutable.pipeline.composition.models import Models
+    from scrutable.pipeline.composition.recursion import try_known
+    from scrutable.pipeline.progress import StageClock
+
+    clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
+    found = try_known(path, seed=0, draws=2000, models=Models(say), say=say, watch=clock)
+    say_result(
+        f"{'planted author':<16}{'share':<12}{'true':>6}{'measured':>10}  {'95 % interval':<16}  roots"
+    )
+    for row in found:
+        interval = f"[{_number(row.low, '.2f')}, {_number(row.high, '.2f')}]"
+        verdict = "passed" if row.is_passed else f"NOT passed {row.reason}"
+        say_result(
+            f"{row.name:<16}{row.share.replace('_', ' '):<12}{row.expected:>6.2f}"
+            f"{_number(row.value, '.2f'):>10}  {interval:<16}  {row.n_roots:>5}  {verdict}"
+        )
+    if not all(row.is_passed for row in found):
         sys.exit(3)
 
 

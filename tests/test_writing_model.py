@@ -156,9 +156,9 @@ def test_activations_know_the_whole_prompt_and_those_of_a_text_alone_do_not(
     units = model.unit_ids()
     running = model.activations(task, units)
     lead = 1 if model.name == "gemma3" else 0
-    alone = model.alone((*task.prefix[lead:], *task.prompt, *task.reply), units)
+    alone = model.alone([(*task.prefix[lead:], *task.prompt, *task.reply)], units)[0]
     np.testing.assert_allclose(running, alone[len(task.prefix) - lead :], atol=1e-3)
-    short = model.alone(task.reply, units)
+    short = model.alone([task.reply, task.reply], units)[1]
     assert np.abs(short - running[-len(task.reply) :]).max() > 1e-2
 
 

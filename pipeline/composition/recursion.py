@@ -344,7 +344,8 @@ def recurse(
     folder = RunFolder(path, level=LEVEL)
     ladder = Ladder(config, depth, folder, parts, RECURSION_EVALUATION, watch)
     if config.recursion.known:
-        try_known(config, path, models=models, say=say, watch=watch)
+        draws, seed = config.scoring.draws, config.seed
+        try_known(path, seed=seed, draws=draws, models=models, say=say, watch=watch)
     why = ""
     try:
         ladder.run()
@@ -443,15 +444,15 @@ def _ceilings(ladder: Ladder) -> list[Ceiling]:
 
 
 def try_known(
-    config: RecurseConfig, path: Path, *, models: Models, say: Callable[[str], None], watch: Watch
+    path: Path, *, seed: int, draws: int, models: Models, say: Callable[[str], None], watch: Watch
 ) -> list[KnownLadder]:
-    """Planted ladders, each in a folder of its own below the study's; kept once they are read."""
+    """Planted ladders, each in a folder of its own below a study's; kept once they are read."""
     folder = RunFolder(path, level=LEVEL)
     target = folder.level / "known_ladders.parquet"
     if target.exists():
         return folder.read_records(KnownLadder, target)
     found = []
-    for planted in planted_ladders(seed=config.seed):
+    for planted in planted_ladders(seed=seed):
         place = path / "known" / planted.config.name
 
         def quiet(stage: str, name: str = planted.name) -> AbstractContextManager[Progress]:
@@ -466,14 +467,7 @@ def try_known(
             claims = claims_of(ladder, levels=1)
         except NothingToFollow:
             claims = []
-        found.append(
-            read_known(
-                planted,
-                claims,
-                n_written=len(ladder.explanations(1)),
-                draws=config.scoring.draws,
-                seed=config.seed,
-            )
-        )
+        n_written = len(ladder.explanations(1))
+        found.append(read_known(planted, claims, n_written=n_written, draws=draws, seed=seed))
     folder.write_records(target, KnownLadder, found)
     return found

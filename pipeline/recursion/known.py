@@ -61,7 +61,7 @@ def planted_ladders(*, seed: int) -> tuple[Planted, ...]:
             "hidden",
             "double letters make the author name a broader concept; no readable feature finds them",
             "stranded",
-            _config("hidden", seed, checker="", concepts=(*CONCEPTS, _BROAD), hidden=_HIDDEN),
+            _config("hidden", seed, checker="", concepts=(*CONCEPTS, _BROAD), hidden=_HIDDEN, jobs=30),
         ),
         Planted(
             "blind",
@@ -114,7 +114,7 @@ def _why(row: LedgerRow) -> str:
     return row.reason or (f"open {row.open:.2f}" if row.open > 0 else "")
 
 
-def _config(name: str, seed: int, *, checker: str, **author: Any) -> RecurseConfig:
+def _config(name: str, seed: int, *, checker: str, jobs: int = 14, **author: Any) -> RecurseConfig:
     """A subject of rules that each belong to one concept, and an author that knows the concepts."""
     rules = [f'{concept} and starts("{letter}")' for concept in CONCEPTS for letter in _LETTERS]
     return RecurseConfig.model_validate(
@@ -142,7 +142,7 @@ def _config(name: str, seed: int, *, checker: str, **author: Any) -> RecurseConf
                 "simulator": "checker",
                 "checker": checker,
                 "children": 4,
-                "jobs": 14,  # of which text is left over that the nodes can be explained from
+                "jobs": jobs,  # of which text is left over that the nodes can be explained from
                 "contexts": (),
                 "general": False,
                 "known": False,

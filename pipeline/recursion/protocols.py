@@ -100,8 +100,8 @@ class Writer(Protocol):
         """(P + R, U) of nodes in the running author, raw units, >= 0, with all of the prompt as context."""
         ...
 
-    def alone(self, ids: Sequence[int], units: Sequence[str]) -> Floats:
-        """(T, U) of nodes on a text by itself."""
+    def alone(self, texts: Sequence[Sequence[int]], units: Sequence[str]) -> Floats:
+        """(B, T, U) of nodes on texts of one length, each by itself."""
         ...
 
 

@@ -175,13 +175,15 @@ class WorkingSource:
             true, short = [], []
             for text in self._texts:
                 ids = (*text.task.prompt, *text.task.reply)
-                for stop in _stops(len(ids), context):
-                    true.append(read[text.id][stop - 1, columns])
-                    short.append(writer.alone(ids[stop - context : stop], units)[-1])
-            found += [
-                Ceiling(self.level, unit, context, _explained(np.array(true)[:, u], np.array(short)[:, u]))
-                for u, unit in enumerate(units)
-            ]
+                if stops := _stops(len(ids), context):
+                    true.append(read[text.id][[stop - 1 for stop in stops]][:, columns])
+                    short.append(writer.alone([ids[stop - context : stop] for stop in stops], units)[:, -1])
+            if true:
+                a, b = np.concatenate(true), np.concatenate(short)
+                found += [
+                    Ceiling(self.level, unit, context, _explained(a[:, u], b[:, u]))
+                    for u, unit in enumerate(units)
+                ]
         return found
 
 

@@ -87,11 +87,11 @@ class PlantedWriter:
 
     def activations(self, task: Task, units: Sequence[str]) -> Floats:
         silent = np.zeros((len(task.reply), len(units)), dtype=np.float32)
-        return np.vstack([self.alone(task.prompt, units), silent])
+        return np.vstack([self.alone([task.prompt], units)[0], silent])
 
-    def alone(self, ids: Sequence[int], units: Sequence[str]) -> Floats:
+    def alone(self, texts: Sequence[Sequence[int]], units: Sequence[str]) -> Floats:
         columns = [self.unit_ids().index(unit) for unit in units]
-        return self._units(ids)[:, columns].astype(np.float32)
+        return np.stack([self._units(ids)[:, columns] for ids in texts]).astype(np.float32)
 
     def _units(self, ids: Sequence[int]) -> NDArray[np.float64]:
         return self._author.units([self._words[id] for id in ids])

@@ -297,24 +297,26 @@ class WritingModel:
     def activations(self, task: Task, units: Sequence[str]) -> Floats:
         ids = (*task.prompt, *task.reply)
         inputs = torch.tensor([ids], device=self._device)
-        return self._units(units, len(ids), lambda: self._forward(task, input_ids=inputs))
+        return self._units(units, inputs.shape, lambda: self._forward(task, input_ids=inputs))[0]
 
     @torch.inference_mode()
-    def alone(self, ids: Sequence[int], units: Sequence[str]) -> Floats:
+    def alone(self, texts: Sequence[Sequence[int]], units: Sequence[str]) -> Floats:
         lead = lead_ids(self._tokenizer)
-        inputs = torch.tensor([[*lead, *ids]], device=self._device)
+        inputs = torch.tensor([[*lead, *ids] for ids in texts], device=self._device)
         run = self._causal.base_model
-        return self._units(units, len(ids), lambda: run(input_ids=inputs, use_cache=False))
+        shape = (len(texts), len(texts[0]))
+        return self._units(units, shape, lambda: run(input_ids=inputs, use_cache=False))
 
-    def _units(self, units: Sequence[str], n_tokens: int, run: Callable[[], object]) -> Floats:
+    def _units(self, units: Sequence[str], shape: tuple[int, ...], run: Callable[[], object]) -> Floats:
+        """(B, T, U) on the last T positions of a forward pass."""
         at = [parse_unit(unit) for unit in units]
-        out = np.zeros((n_tokens, len(units)), dtype=np.float32)
+        out = np.zeros((*shape, len(units)), dtype=np.float32)
 
         def read(layer: int, a: torch.Tensor) -> None:
             for column, place in enumerate(at):
                 if place.layer == layer:
-                    signed = a[0, -n_tokens:, place.index].float().cpu().numpy()
-                    out[:, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
+                    signed = a[:, -shape[1] :, place.index].float().cpu().numpy()
+                    out[:, :, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
 
         with self._subject.reading(read):
             run()
