@@ -152,8 +152,8 @@ def _loud(path: Path) -> Path:
     return path
 
 
-def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path: Path) -> None:
-    """Tiny random models in all roles: nothing is understood, but every stage runs, twice over."""
+def tiny_study(words: Path, tmp_path: Path, **changes: Any) -> Path:
+    """Tiny random models in all roles: nothing is understood, but every stage runs."""
     model = str(_loud(save_tiny_model("qwen2", tmp_path / "model")))
     config = yaml.safe_load(ladder_config(tmp_path / "ladder.yaml", words).read_text())
     author = {"kind": "llm", "model": model, "max_tokens": 24, "excerpts": 2, "temperature": 1.5}
@@ -182,10 +182,15 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
         "contexts": [4],
         "random_weights": True,
         "general": True,
-    }
+    } | changes
     config["shifted"] = config["corpus"] | {"source": str(write_words(tmp_path / "other.jsonl", seed=1))}
     (tmp_path / "ladder.yaml").write_text(yaml.safe_dump(config))
-    done = scrutable("recurse", tmp_path / "ladder.yaml", "--runs", tmp_path / "runs")
+    return tmp_path / "ladder.yaml"
+
+
+def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path: Path) -> None:
+    config = tiny_study(words, tmp_path)
+    done = scrutable("recurse", config, "--runs", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     tables = load_run(tmp_path / "runs" / "toy").recursion
     assert {1, 2} == set(tables.jobs["level"])
@@ -198,6 +203,18 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
     assert not tables.ceilings.empty
     assert "shifted" in set(tables.ledger["corpus"])
     assert len(tables.transfers[tables.transfers["level"] == 1]) == 4
+
+
+def test_an_author_with_text_only_access_strands_what_is_not_checked(words: Path, tmp_path: Path) -> None:
+    config = tiny_study(words, tmp_path, text_only=[str(tmp_path / "model")], lenient=[])
+    done = scrutable("recurse", config, "--runs", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    tables = load_run(tmp_path / "runs" / "toy").recursion
+    row = tables.ledger[tables.ledger["ladder"] == "authors"].iloc[0]
+    assert (row["r"], row["end"]) == (1, "text_only")
+    assert row["stranded"] == pytest.approx(1 - row["discharged"])
+    assert tables.jobs.empty
+    assert "opaque by access" in (tmp_path / "runs" / "toy" / "report" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -182,5 +182,13 @@ def test_intervals_resample_roots_with_all_that_hangs_below_them() -> None:
     assert math.isnan(alone.discharged_low)
 
 
+def test_claims_without_worth_are_followed_all_the_same() -> None:
+    """A root may turn out to be worth nothing on test; its author was looked into nevertheless."""
+    roots = [claim(f"u{n}", gain=0.0, kept=0.2) for n in range(3)]
+    row = ledger(roots)[0]
+    assert shares(row) == pytest.approx((0, 0.8, 0.2))
+    assert (row.stranded_low, row.stranded_high) == pytest.approx((0.8, 0.8))
+
+
 def test_no_claims_no_rows() -> None:
     assert ledger([]) == ()

@@ -13,7 +13,7 @@ from scrutable.evaluators.report.data import ReportData, records
 from scrutable.evaluators.simulators import SIMULATORS
 from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
 from scrutable.pipeline.behaviours.records import PolicyResult
-from scrutable.pipeline.config import RunConfig
+from scrutable.pipeline.config import RecurseConfig, RunConfig
 from scrutable.pipeline.records import GateResult
 from scrutable.pipeline.run import Run
 
@@ -34,7 +34,7 @@ def report_data(run: Run) -> ReportData:
     return ReportData(
         title=run.config.name,
         manifest=run.manifest,
-        config=run.config.model_dump(mode="json"),
+        config=_resolved(run),
         banner=" ".join(filter(None, [_unit_banner(run), _behaviour_banner(run)])) or None,
         units=run.units,
         excerpts=run.excerpts,
@@ -53,6 +53,16 @@ def report_data(run: Run) -> ReportData:
         behaviours=run.behaviours,
         recursion=run.recursion,
     )
+
+
+def _resolved(run: Run) -> dict[str, Any]:
+    """The config; of a ladder with the explainers that it makes for its first level."""
+    config = run.config
+    found = config.model_dump(mode="json")
+    if isinstance(config, RecurseConfig):
+        first = config.run_of_subject().model_dump(mode="json")
+        found["explainers"] = first["explainers"]
+    return found
 
 
 def _unit_banner(run: Run) -> str:

@@ -115,6 +115,8 @@ class LadderComposition:
                 from scrutable.pipeline.subjects.writing import check_traceable
 
                 check_traceable(self._models.locate(config).path, name=config.model)
+            if isinstance(config, LlmExplainer):
+                self._note("parameters", {config.model: int(self._parameters(level))})
 
     # -- levels -------------------------------------------------------------------------------
 

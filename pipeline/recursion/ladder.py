@@ -130,6 +130,8 @@ class Ladder:
         shift(self.folder.path, self.parts, shard=self.config.shard)
         for level in range(1, self.depth + 1):
             if not self.parts.is_traceable(level):
+                if level == 1 and not self.cleared:
+                    raise NothingToFollow(self._why_nothing())
                 return
             self._write_jobs(level)
             if level == 1 and not self.followed(1):
@@ -404,12 +406,11 @@ class Ladder:
 
     def _why_nothing(self) -> str:
         """One line for an honest empty ledger."""
-        n = len(self.explanations(1))
-        jobs = self.jobs(1)
+        n, n_jobs = len(self.explanations(1)), len(self.jobs(1))
         return (
             f"no explanation can be followed: of {n} that were written, {len(self.cleared)} say more of "
             f"their unit than those of other units do on calibrate text, and of these none was determined by "
-            f"its prompt ({len(jobs)} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is "
+            f"its prompt ({n_jobs} jobs, gap below {self.config.recursion.gap:g} nats); the ledger is "
             "empty. More units, a stronger explainer or a stronger simulator may change that"
         )
 

@@ -173,6 +173,10 @@ class _Book:
             kept = np.zeros_like(kept)
         is_followed = [w if c.is_followed else 0.0 for c, w in zip(some, came_in, strict=True)]
         share = _ratio(self._sums(some, is_followed), self._sums(some, came_in))
+        counted = _ratio(
+            self._sums(some, [float(c.is_followed) for c in some]), self._sums(some, [1.0] * len(some))
+        )
+        share = np.where(np.isnan(share), counted, share)  # where nothing came in, claims count alike
         # Of a claim that was followed, nodes that could not be substituted are accounted for by nobody.
         return _Level(
             level=number,
