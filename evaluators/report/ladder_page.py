@@ -98,8 +98,8 @@ def _root(claim: Claim, claims: Sequence[Claim]) -> RootView:
 
 
 def _trust(claim: Claim) -> tuple[Fact, ...]:
-    """X of the explained nodes of a followed claim; nothing of one that is not followed."""
-    if not claim.is_followed:
+    """X of the explained nodes of a claim whose author was looked into; nothing of another."""
+    if claim.stop:
         return ()
     return (
         ("Gap of its job, nats", number(claim.gap, "no job")),
@@ -149,7 +149,7 @@ def _claim_row(claim: Claim) -> Row:
         number(claim.share, "share not defined"),
         number(claim.gain, "gain not defined"),
         number(claim.gain_strict, NO_PROGRAM),
-        _x(claim, claim.restored) if claim.is_followed else not_followed,
-        _x(claim, claim.restored_shuffled) if claim.is_followed else not_followed,
+        _x(claim, claim.restored) if not claim.stop else not_followed,
+        _x(claim, claim.restored_shuffled) if not claim.stop else not_followed,
         STOPS[claim.stop],
     )

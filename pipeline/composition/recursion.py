@@ -362,10 +362,10 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
     config, folder = ladder.config, ladder.folder
     draws, seed = config.scoring.draws, config.seed
     parties = parts.parties(ladder.depth)
-    claims = claims_of(ladder, levels=ladder.depth)
+    everything = claims_of(ladder, levels=ladder.depth)
+    claims = [claim for claim in everything if claim.level <= ladder.depth]
     rows: list[LedgerRow] = []
     opponents = _opponents(config)
-    everything: list[Claim] = list(claims)
     units = [claim.unit for claim in claims if claim.level == 1]
     if claims:
         rows += keep_ledger(claims, parties, draws=draws, seed=seed)
@@ -374,7 +374,7 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
         if not math.isnan(claims[0].gain_shifted):
             rows += keep_ledger(claims, parties, corpus="shifted", draws=draws, seed=seed)
         for opponent in opponents:
-            found = opponent_claims(opponent, units, ladder.gains(1))
+            found = opponent_claims(opponent, units, ladder.gains(1), ladder.explanations(1, opponent.name))
             everything += found
             ends = {
                 1: Party(opponent.name, "its code", 0.0, "foundation"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,30 +26,31 @@ class Opponent(NamedTuple):
 
 
 def claims_of(ladder: Ladder, *, levels: int) -> list[Claim]:
-    """The claim tree of the authors, roots first."""
+    """The claim tree of the authors, roots first; below its last level what was written of that one's nodes."""
     found = list(_roots(ladder))
     above = found
-    for level in range(2, levels + 1):
+    for level in range(2, levels + 2):
         above = [child for claim in above for child in _children(ladder, claim, level)]
         found += above
     return found
 
 
-def opponent_claims(opponent: Opponent, units: Sequence[str], gains: Gains) -> list[Claim]:
+def opponent_claims(
+    opponent: Opponent, units: Sequence[str], gains: Gains, written: Mapping[str, Explanation]
+) -> list[Claim]:
     """A ladder that terminates: what is not checked is passed to the author's code, for anybody to read."""
     worth = gains.get((opponent.name, opponent.simulator), {})
     found = []
     for unit in units:
         if unit not in worth:
             continue
-        root = _claim(opponent.name, 1, unit, opponent.name, "", worth[unit], stop="foundation")
+        text = written[unit].text
+        root = _claim(opponent.name, 1, unit, opponent.name, text, worth[unit], stop="foundation")
         root = replace(root, gain_strict=root.gain if opponent.is_checked else 0.0, gain_lenient=root.gain)
         found.append(root)
         if not opponent.is_checked:
-            code = replace(
-                root, id=f"{root.id}>2/code", level=2, parent=root.id, unit="code", author="its code"
-            )
-            found.append(replace(code, gain_strict=code.gain))
+            below = replace(root, id=f"{root.id}>2/code", level=2, parent=root.id, unit="code")
+            found.append(replace(below, author="its code", text="its source", gain_strict=below.gain))
     return found
 
 
@@ -136,6 +137,8 @@ def _measured(
 
 
 def _stop(ladder: Ladder, level: int, unit: str) -> Stop:
+    if level > ladder.depth:
+        return "cut_off"
     model = getattr(ladder.config.author(level), "model", "")
     if model in ladder.config.recursion.text_only:
         return "text_only"
