@@ -283,8 +283,14 @@ class Ladder:
 
     def _write_causes(self, level: int) -> None:
         todo = [j for j in self.followed(level) if not self._part("causes", level, j.unit).exists()]
-        if not todo:
-            return
+        if todo:
+            self._find_causes(level, todo)
+        path = self.folder.part("overlaps", str(level))
+        if todo or not path.exists():
+            everything = list(self.causes(level).values())
+            self.folder.write_records(path, Overlap, overlaps(everything, level=level))
+
+    def _find_causes(self, level: int, todo: Sequence[Job]) -> None:
         writer, settings = self.parts.writer(level), self.config.recursion
         with self.watch(f"causes of level {level}") as progress:
             for number, job in enumerate(todo, 1):
@@ -302,9 +308,6 @@ class Ladder:
                 self.folder.write_records(self._part("nodes", level, job.unit), Node, nodes)
                 self.folder.write_records(self._part("causes", level, job.unit), Cause, [found.cause])
                 progress(number, len(todo))
-        everything = list(self.causes(level).values())
-        path = self.folder.part("overlaps", str(level))
-        self.folder.write_records(path, Overlap, overlaps(everything, level=level))
 
     def drawn(self, level: int) -> dict[str, Counter[str]]:
         """Unit of a job → nodes drawn from its causal set, with how often: in proportion to attribution."""

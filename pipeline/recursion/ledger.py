@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -75,7 +75,10 @@ def keep_ledger(
     for level in levels:
         found = book.level(level)
         released = released + weight * found.discharged
-        rows.append(_row(book, found, parties[level], weight, 1 - released, tier, corpus))
+        party = parties[level]
+        if level == levels[-1] and not party.end:  # nothing in the author above could be explained
+            party = replace(party, end="nothing_left")
+        rows.append(_row(book, found, party, weight, 1 - released, tier, corpus))
         weight = weight * found.passed_up
     return tuple(rows)
 

@@ -26,7 +26,7 @@ class Opponent(NamedTuple):
 
 
 def claims_of(ladder: Ladder, *, levels: int) -> list[Claim]:
-    """The claim tree of the authors, roots first; below its last level what was written of that one's nodes."""
+    """The claim tree of the authors, roots first; below it what was written of the last level's nodes."""
     found = list(_roots(ladder))
     above = found
     for level in range(2, levels + 2):
