@@ -53,7 +53,6 @@ def ladder_config(path: Path, corpus: Path, *, author: dict[str, Any] | None = N
             "jobs": 6,
             "gap": 2.0,
             "contexts": [],
-            "general": False,
             "known": False,
             "random_weights": False,
             "working": {"window": 24, "splits": {"explain": 0.4, "calibrate": 0.3, "test": 0.3}},

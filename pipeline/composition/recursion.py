@@ -162,10 +162,11 @@ class LadderComposition:
 
     # -- other text -----------------------------------------------------------------------------
 
-    def general(self, level: int, units: Sequence[str]) -> Runner:
+    def general(self, level: int, units: Sequence[str]) -> Runner | None:
         """The units of an author on the general corpus, explained from there by the next author."""
         author = self._config.author(level)
-        assert isinstance(author, LlmExplainer), f"the author of level {level} has no neurons to read"
+        if not isinstance(author, LlmExplainer):
+            return None
         subject = NeuronSubjectConfig(model=author.model, device=author.device, dtype=author.dtype)
         explainers = self._config.explainers_of(level + 1)
         run = self._config.run_of_subject().model_copy(

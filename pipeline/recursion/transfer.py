@@ -25,8 +25,11 @@ Text = Literal["working", "general"]
 class TransferParts(Protocol):
     """Makes the runs between two texts."""
 
-    def general(self, level: int, units: Sequence[str]) -> Runner:
-        """The units of an author on the general corpus, explained from there by the next author."""
+    def general(self, level: int, units: Sequence[str]) -> Runner | None:
+        """The units of an author on the general corpus, explained from there by the next author.
+
+        None for an author that is no language model, and can be run on its own prompts only.
+        """
         ...
 
     def other_text(self) -> Source | None:
@@ -99,7 +102,10 @@ def transfer(path: Path, parts: TransferParts, *, level: int, units: Sequence[st
         RunFolder(path, level=f"level-{level}"),
         RunFolder(path, level=f"level-{level}-general"),
     )
-    parts.general(level, units).run()
+    run = parts.general(level, units)
+    if run is None:
+        return
+    run.run()
     _cross(path, parts, level, f"level-{level}-shifted", general, working, shard)
     _cross(path, parts, level, f"level-{level}-general-on-working", working, general, shard)
 
