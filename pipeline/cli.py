@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scrutable.pipeline.behaviours.config import BehavioursConfig
     from scrutable.pipeline.behaviours.counting import StagePrompts
     from scrutable.pipeline.behaviours.study import Study
-    from scrutable.pipeline.config import AnyConfig, RecurseConfig
+    from scrutable.pipeline.config import AnyConfig, MatrixConfig, RecurseConfig
     from scrutable.pipeline.forecast import StageForecast
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.recursion.records import LedgerRow
@@ -366,7 +366,7 @@ def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
 def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
     from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
     from scrutable.pipeline.composition.jobs import runner_of
-    from scrutable.pipeline.config import RecurseConfig, TrainConfig
+    from scrutable.pipeline.config import MatrixConfig, RecurseConfig, TrainConfig
 
     if isinstance(config, TrainConfig):
         raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
@@ -374,6 +374,8 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
         return _study(config, runs, until=until, folder_name=folder_name)
     if isinstance(config, RecurseConfig) and until == "score":
         return _ladder(config, runs / (folder_name or config.name))
+    if isinstance(config, MatrixConfig) and until == "score":
+        return _matrix(config, runs / (folder_name or config.name))
     if isinstance(config, BehaviourSelftestConfig):
         raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
     with _job(config, runs / (folder_name or config.name), level="level-0") as job:
@@ -405,6 +407,27 @@ def _ladder(config: RecurseConfig, path: Path) -> None:
     if why:
         say(f"scrutable: {why}")
         sys.exit(3)
+
+
+def _matrix(config: MatrixConfig, path: Path) -> None:
+    """Every explainer on every subject, and what size, family and level do to the score."""
+    from scrutable.pipeline.composition.matrix import run_matrix
+
+    with _job(config, path, level="recursion") as job:
+        found = run_matrix(config, path, say=say, watch=job.clock, note=job.note)
+        say_result(f"{'subject':<22}{'explainer':<16}{'excess correlation':<28}units")
+        for cell in found.cells:
+            shown = (
+                f"{_number(cell.value, '+.3f')} [{_number(cell.low, '+.3f')}, {_number(cell.high, '+.3f')}]"
+            )
+            say_result(f"{cell.subject:<22}{cell.explainer:<16}{shown:<28}{cell.n_units}")
+        for effect in found.effects:
+            shown = (
+                effect.reason
+                or f"{effect.value:+.3f} [{_number(effect.low, '+.3f')}, {_number(effect.high, '+.3f')}]"
+            )
+            say_result(f"{effect.term:<38}{shown}")
+        say_result(f"report: {_report(path)}")
 
 
 def _known_ladders(path: Path) -> None:

@@ -423,10 +423,7 @@ class RunConfig(SubjectJob):
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
-        for name, explainer in self.explainers.items():
-            if (of := of_another(explainer)) and of not in self.explainers:
-                known = ", ".join(self.explainers)
-                raise ValueError(f"explainers.{name}.of: no explainer {of!r} (there are {known})")
+        _refuse_unknown_of(self.explainers)
         if self.random_subject and not isinstance(self.subject, NeuronSubjectConfig):
             raise ValueError("random_subject needs a subject with weights")
         if self.behaviours and not isinstance(self.subject, NeuronSubjectConfig):
@@ -449,6 +446,58 @@ class RunConfig(SubjectJob):
             "behaviours": None,
         }
         return self.model_copy(update=change)
+
+
+def _refuse_unknown_of(explainers: Mapping[str, ExplainerConfig]) -> None:
+    for name, explainer in explainers.items():
+        if (of := of_another(explainer)) and of not in explainers:
+            known = ", ".join(explainers)
+            raise ValueError(f"explainers.{name}.of: no explainer {of!r} (there are {known})")
+
+
+class MatrixConfig(JobConfig):
+    """Every explainer on every subject, each a run of its own: what tells level, size and family apart.
+
+    What is scored is the excess correlation by one simulator, the same in all cells; programs are run.
+    """
+
+    job: Literal["matrix"]
+    subjects: dict[Name, SubjectConfig] = Field(min_length=1)
+    corpus: CorpusConfig
+    units: UnitsConfig = UnitsConfig()
+    samples: SamplesConfig = SamplesConfig()
+    explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
+    simulator: Name = "trained"  # whose scores of English count
+    checker: str = "checker"  # the simulator whose scores of programs count; empty: there are none
+    levels: dict[Name, PositiveInt] = {}  # explainer → its level in a ladder, for the slope over levels
+
+    @model_validator(mode="after")
+    def _check(self) -> MatrixConfig:
+        _refuse_unknown_of(self.explainers)
+        for key in ("simulator", "checker"):
+            if (name := getattr(self, key)) and name not in self.simulators:
+                known = ", ".join(self.simulators)
+                raise ValueError(f"{key}: no simulator {name!r} among simulators (there are {known})")
+        if unknown := [name for name in self.levels if name not in self.explainers]:
+            known = ", ".join(self.explainers)
+            raise ValueError(f"levels: no explainer {unknown[0]!r} among explainers (there are {known})")
+        return self
+
+    def run_of(self, subject: str) -> RunConfig:
+        """One row of the matrix, as a run; known answers are tried once, for the whole matrix."""
+        fields = (
+            "seed",
+            "corpus",
+            "units",
+            "samples",
+            "explainers",
+            "simulators",
+            "judges",
+            "scoring",
+            "shard",
+        )
+        given = {name: getattr(self, name) for name in fields}
+        return RunConfig(name=f"{self.name}-{subject}", subject=self.subjects[subject], **given)
 
 
 AUTHOR, COMPILED = "author", "compiled"
@@ -569,12 +618,13 @@ class TrainConfig(NamedJob):
     measured_rules: PositiveInt = 32  # of the taught families and of the held-out ones, each
 
 
-ScoredConfig = RunConfig | RecurseConfig | RecordsConfig | SelftestConfig
+ScoredConfig = RunConfig | RecurseConfig | MatrixConfig | RecordsConfig | SelftestConfig
 ReportedConfig = ScoredConfig | BehavioursConfig | BehaviourSelftestConfig
 AnyConfig = ReportedConfig | TrainConfig
 _JOBS: dict[str, type[AnyConfig]] = {
     "run": RunConfig,
     "recurse": RecurseConfig,
+    "matrix": MatrixConfig,
     "score": RecordsConfig,
     "selftest": SelftestConfig,
     "train": TrainConfig,
@@ -666,6 +716,7 @@ def _describe(error: ValidationError, root: type[BaseModel]) -> str:
 
 _PLACE_OF_KIND = {
     "subject": 1,
+    "subjects": 2,
     "explainers": 2,
     "simulators": 2,
     "judges": 2,

@@ -297,7 +297,8 @@ class WritingModel:
     def activations(self, task: Task, units: Sequence[str]) -> Floats:
         ids = (*task.prompt, *task.reply)
         inputs = torch.tensor([ids], device=self._device)
-        return self._units(units, inputs.shape, lambda: self._forward(task, input_ids=inputs))[0]
+        found: Floats = self._units(units, inputs.shape, lambda: self._forward(task, input_ids=inputs))[0]
+        return found
 
     @torch.inference_mode()
     def alone(self, texts: Sequence[Sequence[int]], units: Sequence[str]) -> Floats:
