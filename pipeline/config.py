@@ -130,6 +130,19 @@ class LlmExplainer(AskingConfig):
     temperature: Annotated[float, Field(ge=0)] = 0.0
 
 
+class FollowerExplainer(AskingConfig):
+    """A language model writes the explanation by following a procedure, in place of its author."""
+
+    kind: Literal["follower"] = "follower"
+    procedure: str = Field(min_length=1)
+    prompt: str = "follow_procedure"
+    reads_labels: ClassVar[bool] = False
+    excerpts: PositiveInt = 8  # strongest excerpts shown
+    highlight: Share = 0.5  # tokens above this share of the excerpt's maximum are marked
+    max_tokens: PositiveInt = 32
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+
+
 class TemplateExplainer(Section):
     """Twenty readable lines of code list the highlighted words."""
 
@@ -221,6 +234,7 @@ class PlantedExplainer(Section):
 
 ExplainerConfig = Annotated[
     LlmExplainer
+    | FollowerExplainer
     | PlantedExplainer
     | TemplateExplainer
     | GenericExplainer
@@ -521,6 +535,8 @@ class RecurseConfig(SubjectJob):
         for name in (AUTHOR, COMPILED):
             if name in self.explainers:
                 raise ValueError(f"explainers.{name}: this name is kept for what `authors` makes")
+        if any(isinstance(author, FollowerExplainer) for author in self.authors):
+            raise ValueError("authors: a follower only stands in for an author; put it in explainers")
         settings = self.recursion
         named = [settings.simulator, *filter(None, [settings.checker]), *settings.lenient]
         if unknown := [name for name in named if name not in self.simulators]:

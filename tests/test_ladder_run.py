@@ -162,7 +162,10 @@ def tiny_study(words: Path, tmp_path: Path, **changes: Any) -> Path:
         "authors": [author],
         "units": {"sample": 24},
         "corpus": config["corpus"] | {"max_tokens": 6000},
-        "explainers": {"template": {"kind": "template"}},
+        "explainers": {
+            "template": {"kind": "template"},
+            "follower": {"kind": "follower", "model": model, "procedure": "copy", "temperature": 1.5},
+        },
         "simulators": {
             "prompted": {"kind": "prompted", "model": model},
             "checker": {"kind": "program"},
@@ -182,6 +185,7 @@ def tiny_study(words: Path, tmp_path: Path, **changes: Any) -> Path:
         "contexts": [4],
         "random_weights": True,
         "general": True,
+        "writing": {"units": 4, "simulator": {"model": model}},
     } | changes
     config["shifted"] = config["corpus"] | {"source": str(write_words(tmp_path / "other.jsonl", seed=1))}
     (tmp_path / "ladder.yaml").write_text(yaml.safe_dump(config))
@@ -202,6 +206,11 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
     assert tables.jobs["random_gap"].notna().any()
     assert not tables.ceilings.empty
     assert "shifted" in set(tables.ledger["corpus"])
+    assert {"template", "follower"} == set(tables.replicas["replica"])
+    assert "follower" not in set(tables.ledger["ladder"])
+    assert set(tables.foretold["edit"]) == {"none", "swap_top", "permute", "drop_one"}
+    assert len(tables.procedures) == 2
+    assert set(tables.traits["predictor"]) == {"template"}
     assert len(tables.transfers[tables.transfers["level"] == 1]) == 4
 
 

@@ -28,7 +28,11 @@ from scrutable.pipeline.records import Generate, Passage, Prompt, ReadLabels
 PROMPTS = Path(__file__).parent.parent / "prompts"
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in PROMPTS.glob("[!_]*.jinja"))
-CHOOSING = {"predict_behaviour": (" grant", " deny"), "label_concept": (" yes", " no")}
+CHOOSING = {
+    "predict_behaviour": (" grant", " deny"),
+    "label_concept": (" yes", " no"),
+    "choose_explanation": (" numbers", " names of rivers"),
+}
 SIMULATE = [name for name in NAMES if name.startswith("simulate")]
 
 YEARS = excerpt(
@@ -60,7 +64,12 @@ def prompt_of(name: str, passage: Passage = YEARS.passage) -> Prompt:
         "count": 4,
         "scope": "inside",
         "wanted": "deny",
+        "procedure": "name the kind of thing that is marked",
+        "candidates": ["numbers", "names of rivers"],
     }
+    if name == "procedure":
+        pair = {"excerpts": records["excerpts"], "tops": records["tops"], "explanation": "numbers"}
+        records["pairs"] = [pair, pair]
     if name in CHOOSING:
         return made.choose(CHOOSING[name], **records)
     return made.read_labels(**records) if made.labels else made.generate(max_tokens=32, **records)
@@ -135,7 +144,7 @@ def test_a_missing_record_is_an_error_and_not_an_empty_string() -> None:
 
 def test_an_unknown_prompt_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
-        ConfigError, match="explain_chat, explain_completion, fuzz, generate, intruder, label_concept"
+        ConfigError, match="explain_chat, explain_completion, follow_procedure, fuzz, generate, intruder"
     ):
         template("explain_chta")
 

@@ -13,13 +13,23 @@ from scrutable.evaluators.report.trust import mean, why
 from scrutable.pipeline.recursion.records import (
     Ceiling,
     Effect,
+    Foretold,
     MatrixCell,
     Overlap,
     Replica,
     Transfer,
+    WritingTrait,
 )
 
 _TEXTS: tuple[Literal["working", "general"], ...] = ("working", "general")
+
+
+EDITS_TOLD = {
+    "none": "as they were",
+    "swap_top": "the strongest replaced by another unit’s",
+    "permute": "in another order",
+    "drop_one": "without the strongest",
+}
 
 
 def transfer_table(transfers: Sequence[Transfer]) -> Table | None:
@@ -110,6 +120,49 @@ def replica_table(replicas: Sequence[Replica]) -> Table | None:
         "the replica is worth as much. Gains in bits per token."
     )
     return table("Replicas of the explainer", heads, rows, note=note)
+
+
+def foretold_table(rows_of: Sequence[Foretold]) -> Table | None:
+    """How often the author's own text is found."""
+    rows: list[Row] = [
+        (
+            EDITS_TOLD[one.edit],
+            wording.count(one.n_units),
+            number(one.chance, why(one.reason)),
+            number(one.own, why(one.reason)),
+            number(one.shuffled, why(one.reason)),
+            number(one.none, why(one.reason)),
+            wording.figure(one.difference, one.low, one.high, reason=why(one.reason)),
+        )
+        for one in rows_of
+    ]
+    heads = [
+        *texts("Exemplars"),
+        *numbers("Units, n", "Chance", "Own procedure", "Shuffled", "None", "Own − shuffled [95 % interval]"),
+    ]
+    note = (
+        "The author wrote again on edited exemplars; a model that is given a procedure of how the author "
+        "writes looks for its text among others. Shares of units on which it finds it. Shuffled: the "
+        "procedure was written from exchanged explanations."
+    )
+    return table("The author’s writing, foretold from a procedure", heads, rows, note=note)
+
+
+def trait_table(rows_of: Sequence[WritingTrait]) -> Table | None:
+    """Traits of explanations, foretold by readable stand-ins."""
+    rows: list[Row] = [
+        (
+            one.trait.replace("_", " "),
+            one.predictor,
+            wording.count(one.n),
+            number(one.mean, why(one.reason)),
+            wording.figure(one.r2, one.low, one.high, reason=why(one.reason)),
+        )
+        for one in rows_of
+    ]
+    heads = [*texts("Trait", "Stand-in"), *numbers("Units, n", "Mean", "R² [95 % interval]")]
+    note = "R² over the mean of other units: 0 is the mean itself; not clipped."
+    return table("Traits of the author’s explanations", heads, rows, note=note)
 
 
 def matrix_table(cells: Sequence[MatrixCell]) -> Table | None:

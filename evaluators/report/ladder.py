@@ -61,6 +61,8 @@ def ladder_section(study: Recursion, data: ReportData) -> LadderSection:
         crosschecks.ceiling_table(study.ceilings),
         crosschecks.overlap_table(study.overlaps),
         crosschecks.replica_table(study.replicas),
+        crosschecks.foretold_table(study.foretold),
+        crosschecks.trait_table(study.traits),
         crosschecks.matrix_table(study.matrix),
         crosschecks.effect_table(study.effects),
     )

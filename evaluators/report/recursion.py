@@ -11,6 +11,7 @@ from scrutable.pipeline.recursion.records import (
     Ceiling,
     Claim,
     Effect,
+    Foretold,
     Gated,
     Job,
     KnownLadder,
@@ -22,6 +23,7 @@ from scrutable.pipeline.recursion.records import (
     Ruling,
     Substitution,
     Transfer,
+    WritingTrait,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Recursion:
     replicas: tuple[Replica, ...] = ()
     matrix: tuple[MatrixCell, ...] = ()
     effects: tuple[Effect, ...] = ()
+    foretold: tuple[Foretold, ...] = ()
+    traits: tuple[WritingTrait, ...] = ()
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -74,4 +78,6 @@ def read_recursion(tables: RecursionTables | None) -> Recursion | None:
         replicas=records(tables.replicas, Replica),
         matrix=records(tables.matrix, MatrixCell),
         effects=records(tables.matrix_effects, Effect),
+        foretold=records(tables.foretold, Foretold),
+        traits=records(tables.traits, WritingTrait),
     )

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
+from scrutable.evaluators.foretelling import foretold, traits
 from scrutable.evaluators.nulls import assign_nulls
 from scrutable.evaluators.replicas import replicas
 from scrutable.evaluators.statistics import fit_affine
@@ -18,6 +19,7 @@ from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.config import (
     AUTHOR,
     COMPILED,
+    FollowerExplainer,
     JobConfig,
     LlmExplainer,
     NeuronSubjectConfig,
@@ -27,21 +29,26 @@ from scrutable.pipeline.config import (
 )
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement, place
-from scrutable.pipeline.protocols import Progress, Simulator, TraceableExplainer, Watch
+from scrutable.pipeline.protocols import Ask, Progress, Simulator, TraceableExplainer, Watch
 from scrutable.pipeline.records import Excerpt, Simulation, Summary
+from scrutable.pipeline.recursion.config import WritingConfig
 from scrutable.pipeline.recursion.known import planted_ladders, read_known
 from scrutable.pipeline.recursion.ladder import Ladder, NothingToFollow, RecursionEvaluation
 from scrutable.pipeline.recursion.ledger import End, Party, keep_ledger
 from scrutable.pipeline.recursion.protocols import Affine, LikelihoodsOf, Writer
 from scrutable.pipeline.recursion.records import (
     Ceiling,
+    Choice,
     Claim,
+    Foretold,
     Gated,
     KnownLadder,
     LedgerRow,
+    Procedure,
     Replica,
     Ruling,
     Transfer,
+    WritingTrait,
 )
 from scrutable.pipeline.recursion.rules import rule
 from scrutable.pipeline.recursion.settling import (
@@ -53,7 +60,9 @@ from scrutable.pipeline.recursion.settling import (
 )
 from scrutable.pipeline.recursion.tables import LEVEL
 from scrutable.pipeline.recursion.transfer import transfers_of
+from scrutable.pipeline.recursion.writing import choices, procedures, traits_of, writing_of
 from scrutable.pipeline.runner import Runner, Source
+from scrutable.pipeline.sections import AskingConfig, ModelConfig
 from scrutable.pipeline.store import RunFolder
 
 
@@ -276,6 +285,10 @@ class LadderComposition:
         self._writers.clear()
         self._twins.clear()
 
+    def ask(self, config: ModelConfig) -> Ask:
+        """The door to a model."""
+        return self._models.ask(config)
+
     def simulator(self, level: int, name: str) -> Simulator:
         """A simulator of a level's run."""
         return self._parts(level + 1).simulator(name)
@@ -288,8 +301,8 @@ class LadderComposition:
         for level in range(1, depth + 1):
             above = self._config.author(level + 1)
             found[level] = Party(
-                author=self._named(level),
-                trusted=self._named(level + 1) if above is not None else "",
+                author=self.named(level),
+                trusted=self.named(level + 1) if above is not None else "",
                 parameters=self._parameters(level + 1) if above is not None else math.nan,
                 end=self._end(level, depth),
             )
@@ -303,9 +316,10 @@ class LadderComposition:
             return ""
         if above is not None and not isinstance(above, LlmExplainer | PlantedExplainer):
             return "foundation"
-        return "loop" if above is not None and self._named(level) == self._named(level + 1) else "cut_off"
+        return "loop" if above is not None and self.named(level) == self.named(level + 1) else "cut_off"
 
-    def _named(self, level: int) -> str:
+    def named(self, level: int) -> str:
+        """The model of an author, or its kind; empty above the last."""
         config = self._config.author(level)
         return config.model if isinstance(config, LlmExplainer) else config.kind if config else ""
 
@@ -354,6 +368,8 @@ def recurse(
         ladder.run()
     except NothingToFollow as error:
         why = str(error)
+    if config.recursion.writing:
+        study_writing(ladder, parts, config.recursion.writing)
     with watch("ledger"):
         return settle(ladder, parts), why
 
@@ -382,18 +398,25 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
                 2: Party("its code", "", 0.0, "foundation"),
             }
             rows += keep_ledger(found, ends, draws=draws, seed=seed)
+    followers = [
+        (name, config.recursion.simulator)
+        for name, made in config.explainers.items()
+        if isinstance(made, FollowerExplainer)
+    ]
     stand_ins = replicas(
-        ladder.gains(1), (AUTHOR, config.recursion.simulator), [(o.name, o.simulator) for o in opponents],
-        units=units, draws=draws, seed=seed,
-    )  # fmt: skip
+        ladder.gains(1),
+        (AUTHOR, config.recursion.simulator),
+        [*((o.name, o.simulator) for o in opponents), *followers],
+        units=units,
+        draws=draws,
+        seed=seed,
+    )
     rulings = rule(
         rows,
         ladder=AUTHORS,
         worth=_worth(ladder),
         readable=[
-            name
-            for name, made in config.explainers_of(1).items()
-            if not isinstance(made, LlmExplainer) and name != COMPILED
+            name for name, made in config.explainers_of(1).items() if not isinstance(made, AskingConfig)
         ],
         replicas=stand_ins,
         effects=(),
@@ -415,6 +438,44 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
     return rows
 
 
+def study_writing(ladder: Ladder, parts: LadderComposition, settings: WritingConfig) -> None:
+    """The first author's writing as a behaviour; a table that is there is not made again."""
+    folder, config = ladder.folder, ladder.config
+    level = folder.level
+    if (level / "foretold.parquet").exists():
+        return
+    excerpts = ladder.level_folder(0).read_excerpts()
+    writing = writing_of(ladder.explanations(1), excerpts, settings, seed=config.seed)
+    with ladder.watch("writing") as progress:
+        above = config.author(2)
+        writer = above if isinstance(above, LlmExplainer) else settings.simulator
+        told = procedures(
+            writing.told, parts.ask(writer), settings, author=parts.named(1), writer=writer.model
+        )
+        progress(1, 2)
+        found = choices(
+            writing, parts.author(1), parts.ask(settings.simulator), told, settings, seed=config.seed
+        )
+    draws, seed = config.scoring.draws, config.seed
+    stand_ins = {
+        opponent.name: {
+            pair.unit: traits_of(written[pair.unit].text, pair.shown)
+            for pair in writing.held_out
+            if pair.unit in written
+        }
+        for opponent in _opponents(config)
+        if not opponent.is_checked
+        for written in [ladder.explanations(1, opponent.name)]
+    }
+    of_told = [traits_of(pair.text, pair.shown) for pair in writing.told]
+    of_held = {pair.unit: traits_of(pair.text, pair.shown) for pair in writing.held_out}
+    rows = traits(of_told, of_held, stand_ins, draws=draws, seed=seed)
+    folder.write_records(level / "procedures.parquet", Procedure, list(told.values()))
+    folder.write_records(level / "choices.parquet", Choice, found)
+    folder.write_records(level / "traits.parquet", WritingTrait, rows)
+    folder.write_records(level / "foretold.parquet", Foretold, foretold(found, draws=draws, seed=seed))
+
+
 def _opponents(config: RecurseConfig) -> list[Opponent]:
     """Explainers of the first level without a model, with the simulator that reads them."""
     pairs = plan_of(config.run_of_subject()).pairs.values()
@@ -423,7 +484,7 @@ def _opponents(config: RecurseConfig) -> list[Opponent]:
         Opponent(name, simulator, is_checked=simulator == settings.checker)
         for name, simulator in pairs
         if name not in (AUTHOR, COMPILED)
-        and not isinstance(config.explainers_of(1)[name], LlmExplainer)
+        and not isinstance(config.explainers_of(1)[name], AskingConfig)
         and simulator in (settings.checker, settings.simulator)
     ]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from scrutable.pipeline.explainers.compiled import CompiledExplainer
+from scrutable.pipeline.explainers.follower import FollowerExplainer
 from scrutable.pipeline.explainers.generic import GenericExplainer
 from scrutable.pipeline.explainers.llm import LlmExplainer
 from scrutable.pipeline.explainers.ngrams import NgramsExplainer
@@ -16,6 +17,7 @@ from scrutable.pipeline.explainers.tree import TreeExplainer
 
 EXPLAINERS: dict[str, Any] = {
     "llm": LlmExplainer,
+    "follower": FollowerExplainer,
     "planted": PlantedExplainer,
     "template": TemplateExplainer,
     "generic": GenericExplainer,

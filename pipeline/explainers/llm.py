@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scrutable.pipeline.config import FollowerExplainer as FollowerConfig
 from scrutable.pipeline.config import LlmExplainer as LlmConfig
 from scrutable.pipeline.markup import highlighted, strongest_tokens
 from scrutable.pipeline.parsing import read_explanation
@@ -28,7 +29,7 @@ class LlmExplainer:
 
     language: Language = "english"
 
-    def __init__(self, name: str, config: LlmConfig, services: Services) -> None:
+    def __init__(self, name: str, config: LlmConfig | FollowerConfig, services: Services) -> None:
         self.name = name
         self._config = config
         self._ask = services.ask(config)

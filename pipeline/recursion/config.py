@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from scrutable.pipeline.placement import DtypeName
 from scrutable.pipeline.records import Split
-from scrutable.pipeline.sections import Name, PositiveInt, Section, Share
+from scrutable.pipeline.sections import AskingConfig, Name, PositiveInt, Section, Share
 
 
 class RulesConfig(Section):
@@ -36,6 +36,24 @@ class WorkingConfig(Section):
     random: dict[Split, PositiveInt] = {"explain": 8, "calibrate": 8, "test": 8}  # of the others
 
 
+class ChooserConfig(AskingConfig):
+    """A model that is to tell which of several explanations an author wrote."""
+
+    prompt: str = "choose_explanation"
+    reads_labels: ClassVar[bool] = False  # the texts that it chooses from are not in the prompt file
+
+
+class WritingConfig(Section):
+    """How the first author's writing is studied as a behaviour, without its weights (SCIENCE.md 2.7)."""
+
+    units: PositiveInt = 12  # held-out units on which procedures are tried, at most
+    pairs: PositiveInt = 6  # exemplars and explanations that a procedure is written from, at most
+    excerpts: PositiveInt = 4  # strongest excerpts shown of each pair
+    prompt: str = "procedure"  # that the next author writes the procedure to
+    max_tokens: PositiveInt = 96  # of a procedure
+    simulator: ChooserConfig  # chooses; writes the procedure too where the next author is no model
+
+
 class RecursionConfig(Section):
     """How the authors of explanations are looked into."""
 
@@ -58,6 +76,7 @@ class RecursionConfig(Section):
     dtype: DtypeName = "auto"  # of the traced model: float32 on a CPU, since effects are small
     known: bool = True  # run planted ladders beside it, whose ledgers are known: about a minute
     random_weights: bool = True  # ask a model of the same shape with random weights for its gap
+    writing: WritingConfig | None = None  # also study the first author's writing as a behaviour
     rules: RulesConfig = RulesConfig()
 
     @model_validator(mode="after")

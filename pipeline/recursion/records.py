@@ -1,14 +1,16 @@
 """The nouns of recursion: jobs, what causes them, substitutions, claims and the ledger of trust.
 
-Imports only the standard library. Levels count from 1: at level k the claims are about units of model k - 1
+Imports only the other records. Levels count from 1: at level k the claims are about units of model k - 1
 and were written by model k; model 0 is the subject. SCIENCE.md 2 and 3.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from scrutable.pipeline.records import Cost
 
 Stop = Literal["", "foundation", "text_only", "cut_off", "budget", "below_gap", "no_job", "no_children"]
 """Why a claim's author is not looked into: "" it is; "foundation" the author is a readable program, so that
@@ -329,3 +331,89 @@ class Replica:
     low: float
     high: float
     reason: str = ""
+
+
+Edit = Literal["none", "swap_top", "permute", "drop_one"]
+"""What is changed in the exemplars of a job before its author writes again: nothing; the strongest replaced
+by the strongest of another unit; their order; the strongest, which is left out."""
+EDITS: tuple[Edit, ...] = ("none", "swap_top", "permute", "drop_one")
+
+Guide = Literal["own", "shuffled", "none"]
+"""The procedure that a chooser is given: one written from pairs of exemplars and explanations as they were,
+one written from pairs in which the explanations had changed places, or none."""
+GUIDES: tuple[Guide, ...] = ("own", "shuffled", "none")
+
+Trait = Literal["copy_rate", "length", "names_strongest"]
+"""Share of an explanation's words that are among the words shown, in [0, 1]; its words; 1 if it holds the
+token on which the unit was strongest, else 0."""
+TRAITS: tuple[Trait, ...] = ("copy_rate", "length", "names_strongest")
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """How an author writes explanations, as another model puts it after seeing some of them."""
+
+    level: int  # of the explanations
+    kind: Guide  # "own" or "shuffled"
+    author: str  # whose writing it tells of
+    writer: str  # the model that wrote it
+    text: str  # empty where there is none
+    shown: tuple[str, ...]  # units whose exemplars and explanations it was written from
+    prompt_digest: str  # SHA-256 of the prompt file, first 16 hex digits
+    cost: Cost = field(default_factory=Cost)
+    reason: str = ""  # why there is no text
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of several explanations did the author write of these exemplars? The likeliest is chosen."""
+
+    level: int
+    job: str  # the unit whose exemplars are shown
+    procedure: Guide
+    edit: Edit
+    n_candidates: int  # chance is one in so many; 0 where nothing was asked
+    candidates: tuple[str, ...]  # the texts, the same under every procedure
+    log_probabilities: tuple[float, ...]  # (n_candidates,) of each text as the answer, nats
+    truth: int  # place of the text that the author wrote; -1 where nothing was asked
+    is_right: bool  # it is likelier than all others; False where nothing was asked
+    reason: str = ""  # why nothing was asked or answered: such a row is no wrong answer and is not counted
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """How often a chooser finds the author's own text: counterfactual simulatability of its writing.
+
+    SCIENCE.md 2.7 (i), after Chen et al. 2023. Accuracies in [0, 1] over the same units.
+    """
+
+    level: int
+    edit: Edit
+    n_units: int
+    chance: float  # mean of 1 / candidates
+    own: float  # accuracy with the procedure that another model wrote of the author
+    shuffled: float  # with one that was written from exchanged explanations
+    none: float  # with none
+    difference: float  # own - shuffled
+    low: float  # 95 % interval, bootstrap over units
+    high: float
+    reason: str = ""  # why nothing is defined
+
+
+@dataclass(frozen=True, slots=True)
+class WritingTrait:
+    """How well a trait of the author's explanations is foretold on held-out units by a readable stand-in.
+
+    R2 = 1 - sum (y - predicted)^2 / sum (y - mean)^2, the mean being that of the units that a procedure may
+    be written from; so it is 0 for the mean itself and has no lower bound. Intervals resample units.
+    """
+
+    level: int
+    trait: Trait
+    predictor: str  # an explainer without a model, whose text has the trait that is predicted
+    mean: float  # of the trait over held-out units
+    r2: float
+    low: float  # 95 % interval
+    high: float
+    n: int  # held-out units with the trait and a prediction
+    reason: str = ""  # why R2 is undefined

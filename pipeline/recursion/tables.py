@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from scrutable.pipeline.recursion.records import (
     Cause,
     Ceiling,
+    Choice,
     Claim,
     Effect,
+    Foretold,
     Gated,
     Job,
     KnownLadder,
@@ -19,10 +21,12 @@ from scrutable.pipeline.recursion.records import (
     Node,
     Overlap,
     Patch,
+    Procedure,
     Replica,
     Ruling,
     Substitution,
     Transfer,
+    WritingTrait,
 )
 from scrutable.pipeline.store import RunFolder, schema_of
 
@@ -46,6 +50,10 @@ KINDS: dict[str, type] = {
     "rulings": Ruling,
     "known_ladders": KnownLadder,
     "replicas": Replica,
+    "procedures": Procedure,
+    "choices": Choice,
+    "foretold": Foretold,
+    "traits": WritingTrait,
     "matrix": MatrixCell,
     "matrix_effects": Effect,
 }
@@ -157,6 +165,26 @@ class RecursionTables:
     def replicas(self) -> pd.DataFrame:
         """`Replica`: stand-ins for the explainer."""
         return self._frame("replicas")
+
+    @cached_property
+    def procedures(self) -> pd.DataFrame:
+        """`Procedure`: how the first author writes, in the words of the next."""
+        return self._frame("procedures")
+
+    @cached_property
+    def choices(self) -> pd.DataFrame:
+        """`Choice`: which explanation is the author's, under each procedure and edit."""
+        return self._frame("choices")
+
+    @cached_property
+    def foretold(self) -> pd.DataFrame:
+        """`Foretold`: how often the author's own text is found, over units."""
+        return self._frame("foretold")
+
+    @cached_property
+    def traits(self) -> pd.DataFrame:
+        """`WritingTrait`: traits of explanations, foretold."""
+        return self._frame("traits")
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
