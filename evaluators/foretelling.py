@@ -76,10 +76,15 @@ def traits(
     """
     found = []
     for name, of_unit in predicted.items():
-        units = sorted(set(held_out) & set(of_unit))
         for trait in TRAITS:
-            y, x = (np.array([of[unit][trait] for unit in units]) for of in (held_out, of_unit))
-            mean = float(np.mean([one[trait] for one in told])) if told else math.nan
+            both = [
+                (held_out[unit][trait], of_unit[unit][trait])
+                for unit in sorted(set(held_out) & set(of_unit))
+                if not math.isnan(held_out[unit][trait] + of_unit[unit][trait])
+            ]
+            y, x = np.array(both, dtype=np.float64).reshape(-1, 2).T
+            known = [one[trait] for one in told if not math.isnan(one[trait])]
+            mean = float(np.mean(known)) if known else math.nan
             found.append(_trait(trait, name, y, x, mean, draws=draws, seed=seed))
     return found
 

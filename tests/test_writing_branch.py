@@ -114,6 +114,7 @@ def test_edits_change_what_they_say_and_nothing_else() -> None:
     assert found["none"] == own
     assert found["swap_top"] == (other[0], *own[1:])
     assert sorted(e.passage.id for e in found["permute"]) == sorted(e.passage.id for e in own)
+    assert found["permute"] != own
     assert found["drop_one"] == own[1:]
 
 
@@ -169,13 +170,43 @@ def test_a_call_that_fails_is_no_wrong_answer() -> None:
     assert row.reason == "0 units were asked under every procedure, fewer than 3"
 
 
+def test_without_a_procedure_nothing_is_asked_under_it() -> None:
+    def half(prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
+        del prompts
+        return [Completion(text=" name the marked word"), CallFailure("timeout", "no answer")]
+
+    writing = writing_of(WRITTEN, EXCERPTS, CONFIG, seed=0)
+    told = procedures(writing.told, half, CONFIG, author="a", writer="b")
+    found = choices(writing, Author(), knowing, told, CONFIG, seed=0)
+    reasons = {(choice.procedure, choice.reason) for choice in found}
+    assert reasons == {("own", ""), ("none", ""), ("shuffled", "no procedure: no answer")}
+
+
+def test_one_pair_makes_no_control() -> None:
+    writing = writing_of(WRITTEN, EXCERPTS, CONFIG, seed=0)
+    told = procedures(writing.told[:1], writer, CONFIG, author="a", writer="b")
+    assert told["shuffled"].reason == "the explanations that changed places are all alike"
+    assert told["own"].reason == ""
+
+
+def test_an_answer_without_numbers_is_no_wrong_answer() -> None:
+    def broken(prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
+        return [Completion(label_logprobs=((math.nan,) * 4,)) for _ in prompts]
+
+    writing = writing_of(WRITTEN, EXCERPTS, CONFIG, seed=0)
+    found = choices(writing, Author(), broken, {}, CONFIG, seed=0)
+    assert {choice.reason for choice in found} == {"an answer without a number for each explanation"}
+
+
 def test_traits_of_texts_that_are_known() -> None:
     assert traits_of("the word boat", shown("boat")) == {
         "copy_rate": pytest.approx(2 / 3),  # "the" and "boat" were shown, "word" was not
         "length": 3,
         "names_strongest": 1,
     }
-    assert traits_of("!!", shown("boat")) == {"copy_rate": 0, "length": 0, "names_strongest": 0}
+    nothing = traits_of("!!", shown("boat"))
+    assert math.isnan(nothing["copy_rate"])
+    assert (nothing["length"], nothing["names_strongest"]) == (0, 0)
 
 
 def test_a_perfect_stand_in_has_an_r2_of_one_and_the_mean_of_nought() -> None:

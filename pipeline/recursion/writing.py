@@ -9,6 +9,7 @@ No weights are read, so this is also what is left for an author with text-only a
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -61,12 +62,12 @@ def writing_of(
 def edited(
     shown: Sequence[Excerpt], edit: Edit, other: Sequence[Excerpt], *, seed: int
 ) -> tuple[Excerpt, ...]:
-    """The exemplars after an edit; `other` are those of another unit."""
+    """The exemplars, strongest first, after an edit; `other` are those of another unit."""
     if edit == "swap_top":
         return (*other[:1], *shown[1:])
     if edit == "permute":
-        order = np.random.default_rng(seed).permutation(len(shown))
-        return tuple(shown[place] for place in order.tolist())
+        turn = 1 + int(np.random.default_rng(seed).integers(max(len(shown) - 1, 1)))
+        return (*shown[turn:], *shown[:turn])  # never the order that it was
     if edit == "drop_one":
         return tuple(shown[1:])
     return tuple(shown)
@@ -93,9 +94,15 @@ def procedures(
             shown=tuple(pair.unit for pair in pairs),
             prompt_digest=template(config.prompt).digest,
             cost=Cost() if isinstance(answer, CallFailure) else answer.cost,
-            reason=reason or ("" if text else "the reply is empty"),
+            reason=reason or ("" if text else "the reply is empty") or _alike(kind, kinds),
         )
     return found
+
+
+def _alike(kind: Guide, kinds: Mapping[Guide, Sequence[Pair]]) -> str:
+    """Why a shuffled procedure is no control: nothing changed places."""
+    is_same = [pair.text for pair in kinds["own"]] == [pair.text for pair in kinds["shuffled"]]
+    return "the explanations that changed places are all alike" if kind == "shuffled" and is_same else ""
 
 
 def _procedure_prompt(pairs: Sequence[Pair], config: WritingConfig) -> Prompt:
@@ -152,6 +159,12 @@ def _chosen(
 ) -> list[Choice]:
     if len(options) < 2:
         return [_unasked(pair, edit, guide, "all explanations are alike") for guide in GUIDES]
+    found = [
+        _unasked(pair, edit, guide, f"no procedure: {guides[guide].reason}")
+        for guide in GUIDES
+        if guide in guides and guides[guide].reason
+    ]
+    asked = [guide for guide in GUIDES if guide not in {choice.procedure for choice in found}]
     prompts = [
         template(config.simulator.prompt).choose(
             [f" {option}" for option in options],
@@ -159,14 +172,16 @@ def _chosen(
             candidates=options,
             **_records(tuple(shown)),
         )
-        for guide in GUIDES
+        for guide in asked
     ]
-    found = []
-    for guide, answer in zip(GUIDES, chooser(prompts), strict=True):
+    for guide, answer in zip(asked, chooser(prompts), strict=True):
         if isinstance(answer, CallFailure):
             found.append(_unasked(pair, edit, guide, answer.detail))
             continue
-        values = answer.label_logprobs[0]
+        values = answer.label_logprobs[0] if answer.label_logprobs else ()
+        if len(values) != len(options) or any(math.isnan(value) for value in values):
+            found.append(_unasked(pair, edit, guide, "an answer without a number for each explanation"))
+            continue
         is_right = all(values[truth] > value for place, value in enumerate(values) if place != truth)
         found.append(Choice(_LEVEL, pair.unit, guide, edit, len(options), options, values, truth, is_right))
     return found
@@ -186,14 +201,14 @@ def _records(shown: Sequence[Excerpt]) -> dict[str, object]:
 def traits_of(text: str, shown: Sequence[Excerpt]) -> dict[str, float]:
     """Copy rate in [0, 1], length in words, and whether the strongest word is named, 0 or 1.
 
-    A text without words has a copy rate of 0.
+    A text without words has no copy rate: NaN.
     """
     words = [word.strip().casefold() for word in split_words(text) if any(c.isalnum() for c in word)]
     seen = {token.strip().casefold() for excerpt in shown for token in excerpt.passage.tokens}
     strongest = strongest_tokens(shown, share=_HIGHLIGHT, count=1)
     copied = sum(word in seen for word in words)
     return {
-        "copy_rate": copied / len(words) if words else 0.0,
+        "copy_rate": copied / len(words) if words else math.nan,
         "length": float(len(words)),
         "names_strongest": float(bool(strongest) and strongest[0].casefold() in words),
     }
