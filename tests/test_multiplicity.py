@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scrutable.evaluators.multiplicity import adjust, benjamini_hochberg
@@ -34,11 +34,12 @@ def test_q_is_never_below_p_and_keeps_its_order(p: list[float]) -> None:
 
 
 @given(PS, st.floats(0.01, 0.5))
+@example([0.125, 0.125, 0.125, 0.125, 0.23331545502640158], 0.23331545502640158)
 def test_what_is_found_at_a_rate_is_what_the_step_up_rule_rejects(p: list[float], rate: float) -> None:
-    ranked = np.sort(p)
-    below = np.flatnonzero(ranked <= rate * np.arange(1, len(p) + 1) / len(p))
+    ranked, rounded_up = np.sort(p), rate * (1 + 1e-12)  # a p that equals its threshold is below it
+    below = np.flatnonzero(ranked <= rounded_up * np.arange(1, len(p) + 1) / len(p))
     n_rejected = int(below[-1]) + 1 if below.size else 0
-    found = benjamini_hochberg(p) <= rate * (1 + 1e-12)
+    found = benjamini_hochberg(p) <= rounded_up
     # Ties of the last rejected p are rejected with it.
     assert found.sum() == (np.array(p) <= (ranked[n_rejected - 1] if n_rejected else -1)).sum()
 
