@@ -161,6 +161,14 @@ def test_a_level_whose_texts_have_no_gain_discharges_nothing_and_says_why() -> N
     assert "no gain above 0" in row.reason
 
 
+def test_programs_are_their_own_check_however_little_they_are_worth() -> None:
+    rng = np.random.default_rng(0)
+    drawn = enumerate(rng.normal(size=9))
+    programs = [replace(claim(f"u{n}", stop="foundation"), gain=g, gain_strict=g) for n, g in drawn]
+    row = ledger(programs)[0]
+    assert (row.v, row.discharged, row.unresolved, row.reason) == (1, 1, 0, "")
+
+
 def test_the_lenient_tier_reads_the_least_of_diverse_simulators() -> None:
     roots = [replace(claim(f"u{n}", v=0.1, kept=0.0), gain_lenient=0.6) for n in range(3)]
     assert ledger(roots)[0].discharged == pytest.approx(0.1)
@@ -183,7 +191,8 @@ def test_intervals_resample_roots_with_all_that_hangs_below_them() -> None:
 
 
 def test_claims_without_worth_are_followed_all_the_same() -> None:
-    """A root may turn out to be worth nothing on test; its author was looked into nevertheless."""
+    """A root may turn out to be worth nothing on test; its author was looked into nevertheless, and nothing
+    is discharged by a program that is worth nothing too."""
     roots = [claim(f"u{n}", gain=0.0, kept=0.2) for n in range(3)]
     row = ledger(roots)[0]
     assert shares(row) == pytest.approx((0, 0.8, 0.2))

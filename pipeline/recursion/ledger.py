@@ -53,7 +53,7 @@ def keep_ledger(
     below the root weighs what its parent passed up times the share at which it was drawn, so that sums are
     unbiased for the whole tree (Hansen & Hurwitz 1943). Claims that were not followed are open. Where the
     texts of a level have no gain that differs from 0 there is nothing to check: v is undefined, and nothing
-    is discharged.
+    is discharged. Programs that the checker runs are their own check, v = 1.
 
     Args:
         claims: of one ladder, any order.
@@ -162,6 +162,8 @@ class _Book:
         elif not np.quantile(gains[1:], 0.025) > 0:
             reason = "the explanations of this level have no gain above 0, so there is nothing to check"
         v = np.full_like(gains, np.nan) if reason else _ratio(checked, gains)
+        if self._is_its_own_check(some):
+            v, reason = np.ones_like(gains), ""
         followed = [c for c in some if c.is_followed]
         drawn = {c.id: self._path[c.id] for c in followed}
         gaps, effects, lost, restored, null, shuffled = (
@@ -192,6 +194,11 @@ class _Book:
             followed=np.nan_to_num(share, nan=0.0) if followed else np.zeros_like(v),
             reason=reason,
         )
+
+    def _is_its_own_check(self, claims: Sequence[Claim]) -> bool:
+        """True for programs that the checker runs: all of their worth is checked, however little it is."""
+        pairs = [(self._gain(claim), self._checked(claim)) for claim in claims]
+        return any(gain != 0 for gain, _ in pairs) and all(gain == checked for gain, checked in pairs)
 
     def _sums(self, claims: Sequence[Claim], values: Sequence[float]) -> Floats:
         """(1 + B,) sums over claims, each as often as its root is drawn."""
