@@ -372,6 +372,8 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
         raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
     if isinstance(config, BehavioursConfig):
         return _study(config, runs, until=until, folder_name=folder_name)
+    if isinstance(config, RecurseConfig | MatrixConfig) and until not in ("score", "gate"):
+        raise ConfigError(f"{config.name} is made of several runs, and cannot stop after a stage of one")
     if isinstance(config, RecurseConfig) and until == "score":
         return _ladder(config, runs / (folder_name or config.name))
     if isinstance(config, MatrixConfig) and until == "score":

@@ -251,6 +251,12 @@ def test_a_run_is_no_ladder_and_has_no_figures_of_one(words: Path, tmp_path: Pat
     assert "a ladder needs job: recurse, but its job is 'run'" in refused.stderr
 
 
+def test_a_ladder_cannot_stop_after_a_stage_of_one_of_its_runs(words: Path, tmp_path: Path) -> None:
+    refused = scrutable("explain", ladder_config(tmp_path / "ladder.yaml", words))
+    assert refused.returncode == 2
+    assert "made of several runs" in refused.stderr
+
+
 def test_names_that_the_ladder_makes_itself_are_kept(words: Path, tmp_path: Path) -> None:
     config = yaml.safe_load(ladder_config(tmp_path / "ladder.yaml", words).read_text())
     config["explainers"] = {"author": {"kind": "template"}}

@@ -223,7 +223,7 @@ class MatrixComposition:
     def _size(self, model: ModelConfig) -> float:
         if model.model not in self._sizes:
             folder = Path(self._models.locate(ModelConfig(model=model.model)).path)
-            self._sizes[model.model] = float(count_parameters(folder))
+            self._sizes[model.model] = count_parameters(folder)
         return self._sizes[model.model]
 
     def _is_same(self, subject: str, explainer: str) -> bool:

@@ -125,7 +125,7 @@ class LadderComposition:
 
                 check_traceable(self._models.locate(config).path, name=config.model)
             if isinstance(config, LlmExplainer):
-                self._note("parameters", {config.model: int(self._parameters(level))})
+                self._note("parameters", {config.model: self._parameters(level)})
 
     # -- levels -------------------------------------------------------------------------------
 
@@ -328,18 +328,18 @@ class LadderComposition:
         config = self._config.author(level)
         if not isinstance(config, LlmExplainer):
             return 0.0
-        return float(count_parameters(Path(self._models.locate(config).path)))
+        return count_parameters(Path(self._models.locate(config).path))
 
 
-def count_parameters(folder: Path) -> int:
-    """Numbers in the weight files of a model, from their headers."""
+def count_parameters(folder: Path) -> float:
+    """Numbers in the weight files of a model, from their headers; NaN where it has none that can be read."""
     from safetensors import safe_open
 
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="numpy") as file:
             total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    return total
+    return float(total) if total else math.nan
 
 
 def recurse(
