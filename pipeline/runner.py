@@ -157,9 +157,8 @@ class Runner:
     def evidence(self, explainer: str, simulator: str) -> Iterator[Evidence]:
         """What was simulated of each unit from one explainer's explanations, candidates one by one."""
         written = self._explanations(explainer)
-        for path in self.folder.parts("simulations"):
-            if _part_of(path) == f"{explainer}+{simulator}":
-                yield from self._evidence(path, written, explainer, simulator)
+        for path in self.folder.parts_of("simulations", f"{explainer}+{simulator}"):
+            yield from self._evidence(path, written, explainer, simulator)
 
     # -- explain ------------------------------------------------------------------------------
 
@@ -195,7 +194,7 @@ class Runner:
 
     def _explanations(self, explainer: str) -> dict[str, list[Explanation]]:
         """Unit → what an explainer wrote of it, candidates in order."""
-        paths = [path for path in self.folder.parts("explanations") if _part_of(path) == explainer]
+        paths = self.folder.parts_of("explanations", explainer)
         return _grouped(self.folder.read_records(Explanation, *paths), lambda e: e.unit)
 
     # -- gate ---------------------------------------------------------------------------------
@@ -398,9 +397,7 @@ class Runner:
 
     def _hearings(self, name: str, panel: Panel) -> Iterator[Hearing]:
         explanations = self._explanations(panel.explainer)
-        for path in self.folder.parts("verdicts"):
-            if _part_of(path) != name:
-                continue
+        for path in self.folder.parts_of("verdicts", name):
             by_unit = _grouped(self.folder.read_records(Verdict, path), lambda v: v.unit)
             for unit, verdicts in by_unit.items():
                 by_explanation = _grouped(verdicts, lambda v: v.explanation)
@@ -470,10 +467,6 @@ def _grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
-
-
-def _part_of(path: Path) -> str:
-    return path.stem.rpartition("~")[0]
 
 
 def _unit_of(explanation: str) -> str:

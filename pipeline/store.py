@@ -239,6 +239,15 @@ class RunFolder:
         """The finished parts of a stage, by name."""
         return sorted(path for path in (self.level / stage).glob("*.parquet") if path.name[0] != ".")
 
+    def parts_of(self, stage: str, name: str) -> list[Path]:
+        """Those of one explainer, pairing or panel."""
+        return [path for path in self.parts(stage) if name_of_part(path) == name]
+
+
+def name_of_part(path: Path) -> str:
+    """Whose part a file is: `NAME` of `NAME~NUMBER.parquet`."""
+    return path.stem.rpartition("~")[0]
+
 
 def shards_of(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """The items in order, `size` in each part but the last."""

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from scrutable.pipeline.errors import CapabilityError
+from scrutable.pipeline.logits import logits_of
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadChoice, ReadLabels
 from scrutable.pipeline.spelling import Frame, chat_frame, check_chat, lead_ids, token_ids
@@ -256,12 +257,8 @@ class TransformersBackend:
 
     def _logits(self, hidden_RD: torch.Tensor) -> torch.Tensor:
         """(R, V) as the model itself makes them of its last hidden states."""
-        logits: torch.Tensor = self._model.get_output_embeddings()(hidden_RD).float()
-        config = self._model.config
-        logits = logits * getattr(config, "logit_scale", 1.0)  # Cohere
-        logits = logits / getattr(config, "logits_scaling", 1.0)  # Granite
-        cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        logits: torch.Tensor = logits_of(self._model, hidden_RD)
+        return logits
 
     @torch.inference_mode()
     def _generate(self, batch: Sequence[_Encoded], read: Generate) -> list[Completion]:

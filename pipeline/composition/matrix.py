@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from scrutable.evaluators.matrix import MatrixScore, effects
 from scrutable.pipeline.collecting import Collector
@@ -29,9 +29,6 @@ from scrutable.pipeline.recursion.tables import LEVEL
 from scrutable.pipeline.runner import Runner
 from scrutable.pipeline.sections import AskingConfig, ModelConfig
 from scrutable.pipeline.store import RunFolder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SUBJECTS = "subjects"
 """Where the runs of the subjects lie in the folder of a matrix: `subjects/NAME`, each a run folder."""
@@ -141,10 +138,8 @@ class MatrixComposition:
             else:
                 self._note(key, fact)
 
-        @contextmanager
-        def watch(stage: str) -> Iterator[Progress]:
-            with self._watch(f"{subject}: {stage}") as progress:
-                yield progress
+        def watch(stage: str) -> AbstractContextManager[Progress]:
+            return self._watch(f"{subject}: {stage}")
 
         parts = Composition(config, say=self._say, note=note, models=self._models)
         source = Collector(config, folder, parts, watch, note)

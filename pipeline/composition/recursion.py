@@ -478,13 +478,12 @@ def study_writing(ladder: Ladder, parts: LadderComposition, settings: WritingCon
 
 def _opponents(config: RecurseConfig) -> list[Opponent]:
     """Explainers of the first level without a model, with the simulator that reads them."""
-    pairs = plan_of(config.run_of_subject()).pairs.values()
-    settings = config.recursion
+    run, settings = config.run_of_subject(), config.recursion
     return [
         Opponent(name, simulator, is_checked=simulator == settings.checker)
-        for name, simulator in pairs
+        for name, simulator in plan_of(run).pairs.values()
         if name not in (AUTHOR, COMPILED)
-        and not isinstance(config.explainers_of(1)[name], AskingConfig)
+        and not isinstance(run.explainers[name], AskingConfig)
         and simulator in (settings.checker, settings.simulator)
     ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from scipy.stats import spearmanr
 
 from scrutable.pipeline.recursion.protocols import SITES, NodePatch, Nodes, Task, Writer
 from scrutable.pipeline.recursion.records import Cause, Job, Overlap, Patch, Patched
+
+Family = Literal["content", "format"]
 
 _NAMED = 32  # strongest nodes that are kept by name
 _BISECTIONS = 3
@@ -159,17 +161,10 @@ def _singles(
 def overlaps(causes: Sequence[Cause], *, level: int) -> list[Overlap]:
     """How alike the strongest nodes of different jobs are: content nodes, and format nodes."""
     found = []
-    for family in ("content", "format"):
+    families: tuple[Family, ...] = ("content", "format")
+    for family in families:
         sets = [set(getattr(cause, family)) for cause in causes]
         pairs = [len(a & b) / len(a | b) for a, b in combinations(sets, 2) if a | b]
         mean = math.fsum(pairs) / len(pairs) if pairs else math.nan
-        found.append(
-            Overlap(
-                level,
-                "content" if family == "content" else "format",
-                len(sets),
-                mean,
-                max(pairs, default=math.nan),
-            )
-        )
+        found.append(Overlap(level, family, len(sets), mean, max(pairs, default=math.nan)))
     return found

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from scrutable.pipeline.recursion.attribution import find_cause, overlaps
 from scrutable.pipeline.recursion.jobs import (
     Draft,
     Traced,
+    document_of,
     task_of,
     trace_job,
     untraced,
@@ -47,6 +48,8 @@ from scrutable.pipeline.recursion.transfer import TransferParts, shift, transfer
 from scrutable.pipeline.recursion.working import WorkingSource, WorkingText
 from scrutable.pipeline.runner import Runner, Source
 from scrutable.pipeline.store import RunFolder
+
+T = TypeVar("T")
 
 
 class NothingToFollow(ScrutableError):
@@ -163,10 +166,8 @@ class Ladder:
         """Unit → what an explainer wrote at a level of claims, first candidates."""
         folder = self.level_folder(level - 1)
         found: dict[str, Explanation] = {}
-        for path in folder.parts("explanations"):
-            if path.stem.rpartition("~")[0] == explainer:
-                for explanation in folder.read_records(Explanation, path):
-                    found.setdefault(explanation.unit, explanation)
+        for explanation in folder.read_records(Explanation, *folder.parts_of("explanations", explainer)):
+            found.setdefault(explanation.unit, explanation)
         return found
 
     @cached_property
@@ -203,8 +204,7 @@ class Ladder:
 
     def jobs(self, level: int) -> dict[str, Job]:
         """Unit → its job, for those that were made."""
-        paths = [path for path in self.folder.parts("jobs") if path.stem.startswith(f"{level}~")]
-        return {job.unit: job for job in self.folder.read_records(Job, *paths)}
+        return {job.unit: job for job in self._read(Job, "jobs", level)}
 
     def followed(self, level: int) -> list[Job]:
         """Jobs that are traced, at most as many as the config allows."""
@@ -278,8 +278,7 @@ class Ladder:
 
     def causes(self, level: int) -> dict[str, Cause]:
         """Job → what caused it."""
-        paths = [path for path in self.folder.parts("causes") if path.stem.startswith(f"{level}~")]
-        return {cause.job: cause for cause in self.folder.read_records(Cause, *paths)}
+        return {cause.job: cause for cause in self._read(Cause, "causes", level)}
 
     def _write_causes(self, level: int) -> None:
         todo = [j for j in self.followed(level) if not self._part("causes", level, j.unit).exists()]
@@ -349,14 +348,13 @@ class Ladder:
         lead = min(self.config.recursion.working.skip, len(read.prefix))
         pieces = (*read.prefix_pieces[len(read.prefix) - lead :], *read.pieces, *reply.pieces)
         task = Task(read.prefix, read.ids, (), reply.ids, (), read.spans)
-        return WorkingText(draft.explanation.unit, task, pieces, lead)
+        return WorkingText(document_of(draft.explanation), task, pieces, lead)
 
     # -- substitution -------------------------------------------------------------------------
 
     def substitutions(self, level: int) -> list[Substitution]:
         """Of all jobs of a level."""
-        paths = [path for path in self.folder.parts("substitutions") if path.stem.startswith(f"{level}~")]
-        return self.folder.read_records(Substitution, *paths)
+        return self._read(Substitution, "substitutions", level)
 
     def _substitute(self, level: int) -> None:
         """Every pair of explainer and simulator of the level above, in every job."""
@@ -364,7 +362,7 @@ class Ladder:
         if not todo:
             return
         writer, drafts, readings = self.parts.writer(level), self._drafts_of(level), self._readings(level)
-        excerpts = self.level_folder(level).read_excerpts()
+        excerpts, drawn = self.level_folder(level).read_excerpts(), self.drawn(level)
         with self.watch(f"substitute at level {level}") as progress:
             for number, job in enumerate(todo, 1):
                 nodes = [
@@ -373,7 +371,7 @@ class Ladder:
                         calibrate=tuple(e for e in excerpts.get(unit, ()) if e.split == "calibrate"),
                         mean=_mean(excerpts.get(unit, ())),
                     )
-                    for unit in sorted(self.drawn(level).get(job.unit, ()))
+                    for unit in sorted(drawn.get(job.unit, ()))
                 ]
                 found = substitute(
                     Traced(job, task_of(job, writer)),
@@ -403,6 +401,10 @@ class Ladder:
             made = self.parts.simulator(level, simulator)
             found.append(Reading(explainer, made, own, null, shuffled))
         return found
+
+    def _read(self, kind: type[T], stage: str, level: int) -> list[T]:
+        """The parts of a level, one for each job."""
+        return self.folder.read_records(kind, *self.folder.parts_of(stage, str(level)))
 
     def _part(self, stage: str, level: int, unit: str) -> Path:
         return self.folder.part(stage, f"{level}~{unit}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -25,13 +25,47 @@ class Opponent(NamedTuple):
     is_checked: bool  # writes programs, which the checker runs
 
 
+class _Facts(NamedTuple):
+    """What is stored of the claims of one level: read once, however many claims there are."""
+
+    explanations: Mapping[str, Explanation]
+    above: Mapping[str, Explanation]  # of the nodes of these claims' author, by the next one
+    gains: Gains
+    shifted: Gains
+    jobs: Mapping[str, Job]
+    followed: frozenset[str]  # units
+    causes: Mapping[str, Cause]  # by job
+    drawn: Mapping[str, Counter[str]]
+    substitutions: Sequence[Substitution]
+    least: str  # the simulator that finds least in the texts; empty without a lenient tier
+
+
+def _facts(ladder: Ladder, level: int) -> _Facts:
+    explanations, gains = ladder.explanations(level), ladder.gains(level)
+    return _Facts(
+        explanations=explanations,
+        above=ladder.explanations(level + 1),
+        gains=gains,
+        shifted=ladder.shifted_gains(level),
+        jobs=ladder.jobs(level),
+        followed=frozenset(job.unit for job in ladder.followed(level)),
+        causes=ladder.causes(level),
+        drawn=ladder.drawn(level),
+        substitutions=ladder.substitutions(level),
+        least=_least(ladder, explanations, gains),
+    )
+
+
 def claims_of(ladder: Ladder, *, levels: int) -> list[Claim]:
     """The claim tree of the authors, roots first; below it what was written of the last level's nodes."""
-    found = list(_roots(ladder))
+    facts = _facts(ladder, 1)
+    found = list(_roots(ladder, facts))
     above = found
     for level in range(2, levels + 2):
-        above = [child for claim in above for child in _children(ladder, claim, level)]
+        below = _facts(ladder, level)
+        above = [child for claim in above for child in _children(ladder, claim, level, facts.drawn, below)]
         found += above
+        facts = below
     return found
 
 
@@ -84,31 +118,30 @@ def _class_of(job: Job) -> str:
     return "not determined by its prompt: the gap is too small"
 
 
-def _roots(ladder: Ladder) -> Iterator[Claim]:
+def _roots(ladder: Ladder, facts: _Facts) -> Iterator[Claim]:
     is_traceable = ladder.parts.is_traceable(1)
-    units = [job.unit for job in ladder.followed(1)] if is_traceable else ladder.cleared
+    units = [unit for unit in ladder.cleared if not is_traceable or unit in facts.followed]
     for unit in units:
-        yield from _measured(ladder, 1, unit, parent=None, share=1.0)
+        yield from _measured(ladder, 1, unit, facts, parent=None, share=1.0)
 
 
-def _children(ladder: Ladder, parent: Claim, level: int) -> Iterator[Claim]:
-    drawn = ladder.drawn(level - 1).get(parent.unit)
-    if parent.stop or not drawn:
+def _children(
+    ladder: Ladder, parent: Claim, level: int, drawn: Mapping[str, Counter[str]], facts: _Facts
+) -> Iterator[Claim]:
+    if parent.stop or parent.unit not in drawn:
         return
-    written = ladder.explanations(level)
-    known = {unit: n for unit, n in drawn.items() if unit in written}
+    known = {unit: n for unit, n in drawn[parent.unit].items() if unit in facts.explanations}
     for unit, n in sorted(known.items()):
-        yield from _measured(ladder, level, unit, parent=parent, share=n / sum(known.values()))
+        yield from _measured(ladder, level, unit, facts, parent=parent, share=n / sum(known.values()))
 
 
 def _measured(
-    ladder: Ladder, level: int, unit: str, *, parent: Claim | None, share: float
+    ladder: Ladder, level: int, unit: str, facts: _Facts, *, parent: Claim | None, share: float
 ) -> Iterator[Claim]:
     """A claim with everything that is known of it; a root without a defined gain is left out and counted."""
-    explanation: Explanation = ladder.explanations(level)[unit]
-    gains = ladder.gains(level)
-    settings = ladder.config.recursion
-    own = gains.get((AUTHOR, settings.simulator), {})
+    explanation = facts.explanations[unit]
+    simulator = ladder.config.recursion.simulator
+    own = facts.gains.get((AUTHOR, simulator), {})
     if unit not in own and parent is None:
         return
     claim = _claim(
@@ -118,25 +151,28 @@ def _measured(
         explanation.model or explanation.explainer,
         explanation.text,
         own.get(unit, 0.0),
-        stop=_stop(ladder, level, unit),
+        stop=_stop(ladder, level, unit, facts),
     )
+    lenient = facts.gains.get((AUTHOR, facts.least), {}).get(unit, 0.0) if facts.least else math.nan
     claim = replace(
-        claim,
-        share=share,
-        gain_strict=_strict(ladder, level, unit, gains),
-        gain_lenient=_lenient(ladder, level, unit, gains),
+        claim, share=share, gain_strict=_strict(ladder, level, unit, facts.gains), gain_lenient=lenient
     )
-    claim = _on_other_text(claim, ladder)
+    if facts.shifted:
+        claim = replace(
+            claim,
+            gain_shifted=facts.shifted.get((AUTHOR, simulator), {}).get(unit, 0.0),
+            gain_strict_shifted=_strict(ladder, level, unit, facts.shifted),
+        )
     if parent is not None:
         claim = replace(claim, id=f"{parent.id}>{claim.id}", root=parent.root, parent=parent.id)
-    job = ladder.jobs(level).get(unit)
-    cause = ladder.causes(level).get(job.id) if job else None
+    job = facts.jobs.get(unit)
+    cause = facts.causes.get(job.id) if job else None
     if job and cause and not claim.stop:
-        claim = _with_work(claim, job, cause, ladder.substitutions(level), settings.simulator)
+        claim = _with_work(claim, job, cause, facts.substitutions, simulator)
     yield claim
 
 
-def _stop(ladder: Ladder, level: int, unit: str) -> Stop:
+def _stop(ladder: Ladder, level: int, unit: str, facts: _Facts) -> Stop:
     if level > ladder.depth:
         return "cut_off"
     model = getattr(ladder.config.author(level), "model", "")
@@ -144,15 +180,14 @@ def _stop(ladder: Ladder, level: int, unit: str) -> Stop:
         return "text_only"
     if not ladder.parts.is_traceable(level):
         return "foundation"
-    job = ladder.jobs(level).get(unit)
+    job = facts.jobs.get(unit)
     if job is not None and not job.is_gated:
         return "no_job" if math.isnan(job.gap) else "below_gap"
-    if unit not in {one.unit for one in ladder.followed(level)}:
+    if unit not in facts.followed:
         return "budget"
     if ladder.config.author(level + 1) is None:
         return "cut_off"
-    written = ladder.explanations(level + 1)
-    return "" if any(node in written for node in ladder.drawn(level).get(unit, ())) else "no_children"
+    return "" if any(node in facts.above for node in facts.drawn.get(unit, ())) else "no_children"
 
 
 def _strict(ladder: Ladder, level: int, unit: str, gains: Gains) -> float:
@@ -165,28 +200,14 @@ def _strict(ladder: Ladder, level: int, unit: str, gains: Gains) -> float:
     return gains.get((AUTHOR, checker), {}).get(unit, 0.0)
 
 
-def _lenient(ladder: Ladder, level: int, unit: str, gains: Gains) -> float:
-    """By the simulator that finds least in the texts of this level, all claims together."""
-    readers = ladder.config.recursion.lenient
-    if not readers:
-        return math.nan
-    units = ladder.explanations(level)
+def _least(ladder: Ladder, units: Iterable[str], gains: Gains) -> str:
+    """The simulator that finds least in the texts of a level, all claims together."""
+    settings = ladder.config.recursion
     totals = {
-        name: sum(gains.get((AUTHOR, name), {}).get(u, 0.0) for u in units)
-        for name in (ladder.config.recursion.simulator, *readers)
+        name: sum(gains.get((AUTHOR, name), {}).get(unit, 0.0) for unit in units)
+        for name in ((settings.simulator, *settings.lenient) if settings.lenient else ())
     }
-    least = min(totals, key=lambda name: (totals[name], name))
-    return gains.get((AUTHOR, least), {}).get(unit, 0.0)
-
-
-def _on_other_text(claim: Claim, ladder: Ladder) -> Claim:
-    """With the same gains on other text than the explanation was written from, where it was tried."""
-    gains = ladder.shifted_gains(claim.level)
-    if not gains:
-        return claim
-    own = gains.get((AUTHOR, ladder.config.recursion.simulator), {}).get(claim.unit, 0.0)
-    checked = _strict(ladder, claim.level, claim.unit, gains)
-    return replace(claim, gain_shifted=own, gain_strict_shifted=checked)
+    return min(totals, key=lambda name: (totals[name], name), default="")
 
 
 def _with_work(

@@ -88,11 +88,7 @@ class BorrowingSource:
         self.folder.write_records(self._path, Unit, units)
 
     def _written(self, explainer: str) -> list[Explanation]:
-        paths = [
-            path
-            for path in self.explanations_of.parts("explanations")
-            if path.stem.rpartition("~")[0] == explainer
-        ]
+        paths = self.explanations_of.parts_of("explanations", explainer)
         return self.explanations_of.read_records(Explanation, *paths)
 
 
@@ -130,8 +126,7 @@ def _cross(
     written: RunFolder,
     shard: int,
 ) -> None:
-    found = {part.stem.rpartition("~")[0] for part in written.parts("explanations")}
-    explainers = [explainer for explainer in (AUTHOR, COMPILED) if explainer in found]
+    explainers = [name for name in (AUTHOR, COMPILED) if written.parts_of("explanations", name)]
     source = BorrowingSource(RunFolder(path, level=name), excerpts, written, explainers, shard)
     parts.crossed(level, name, source).run()
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -161,22 +161,34 @@ class NeuronSubject:
 
     def activations(self, texts: Sequence[str], units: Sequence[str]) -> list[NDArray[np.float32]]:
         """(T, U) activations of `units` on each text, rectified; one text in a forward pass."""
-        at = [parse_unit(unit) for unit in units]
         found = []
         for text in texts:
             ids = self.tokenize([text])[0].ids
-            out = np.zeros((len(ids), len(units)), dtype=np.float32)
-
-            def read(layer: int, a: torch.Tensor, out: NDArray[np.float32] = out) -> None:
-                for column, place in enumerate(at):
-                    if place.layer == layer:
-                        signed = a[0, len(self._lead) :, place.index].float().cpu().numpy()
-                        out[:, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
-
-            with torch.inference_mode(), _reading(self.hooked, read):
-                self._model(input_ids=self._inputs(ids), use_cache=False)
-            found.append(out)
+            inputs = self._inputs(ids)
+            found.append(self.rectified(units, (1, len(ids)), partial(self._bare, inputs))[0])
         return found
+
+    @torch.inference_mode()
+    def _bare(self, inputs: torch.Tensor) -> None:
+        self._model(input_ids=inputs, use_cache=False)
+
+    def rectified(
+        self, units: Sequence[str], shape: tuple[int, ...], run: Callable[[], object]
+    ) -> NDArray[np.float32]:
+        """(B, T, U) activations of `units`, rectified, at the last T positions of what `run` passes."""
+        at = [parse_unit(unit) for unit in units]
+        n_tokens = shape[1]
+        out = np.zeros((*shape, len(units)), dtype=np.float32)
+
+        def read(layer: int, a: torch.Tensor) -> None:
+            for column, place in enumerate(at):
+                if place.layer == layer and n_tokens:
+                    signed = a[:, -n_tokens:, place.index].float().cpu().numpy()
+                    out[:, :, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
+
+        with self.reading(read):
+            run()
+        return out
 
     @torch.inference_mode()
     def effects(self, unit: str, texts: Sequence[str], *, level: float) -> Effects:
@@ -189,14 +201,18 @@ class NeuronSubject:
             inputs = self._inputs(self.tokenize([text])[0].ids)
             clean = self._next_token(inputs)
 
-            def steer(a: torch.Tensor) -> None:
+            def steer(_: int, a: torch.Tensor) -> torch.Tensor:
+                a = a.clone()
                 a[:, -1, at.index] = sign * level
+                return a
 
-            def ablate(a: torch.Tensor) -> None:
+            def ablate(_: int, a: torch.Tensor) -> torch.Tensor:
+                a = a.clone()
                 a[:, :, at.index] = sign * (sign * a[:, :, at.index]).clamp_max(0)
+                return a
 
             for change, effect in ((steer, steered), (ablate, ablated)):
-                with _changing(self.hooked[at.layer], change):
+                with changing([self.hooked[at.layer]], change):
                     effect.append(self._next_token(inputs) - clean)
         return Effects(
             words=self._words,
@@ -414,19 +430,23 @@ def _loaded(path: str, placement: Placement, random_seed: int | None) -> Any:
 
 
 @contextmanager
-def _changing(module: torch.nn.Module, change: Callable[[torch.Tensor], None]) -> Iterator[None]:
-    """Has `change` alter a copy of the module's input, (1, T, F), in place."""
+def changing(
+    modules: Sequence[torch.nn.Module], change: Callable[[int, torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
+    """Gives each module what `change` makes of its number and its input, (B, T, F)."""
 
-    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        altered = inputs[0].clone()
-        change(altered)
-        return (altered, *inputs[1:])
+    def hook(layer: int) -> Callable[..., tuple[torch.Tensor, ...]]:
+        def replaced(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            return (change(layer, inputs[0]), *inputs[1:])
 
-    handle = module.register_forward_pre_hook(hook)
+        return replaced
+
+    handles = [module.register_forward_pre_hook(hook(layer)) for layer, module in enumerate(modules)]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +20,12 @@ from numpy.typing import NDArray
 from transformers import DynamicCache
 
 from scrutable.pipeline.errors import CapabilityError
+from scrutable.pipeline.logits import logits_of
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.protocols import Tokenized, Written
 from scrutable.pipeline.recursion.protocols import Floats, NodePatch, Read, Screen, Site, Task
 from scrutable.pipeline.spelling import Frame, chat_frame, lead_ids, token_ids
-from scrutable.pipeline.subjects.neuron import NeuronSubject, parse_unit, pieces_of
+from scrutable.pipeline.subjects.neuron import NeuronSubject, changing, pieces_of
 
 _TOGETHER = 8  # patches in one forward pass
 _ATTENTION_OUTPUTS = ("o_proj",)
@@ -156,9 +156,7 @@ class WritingModel:
     def _reply(self, hidden: torch.Tensor, task: Task) -> torch.Tensor:
         """(B, R) log-probability of each token of the reply."""
         n = len(task.reply)
-        logits = self._causal.get_output_embeddings()(hidden[:, -n:]).float()
-        cap = getattr(self._causal.config, "final_logit_softcapping", None)
-        logits = logits if cap is None else cap * torch.tanh(logits / cap)
+        logits = logits_of(self._causal, hidden[:, -n:])
         reply = torch.tensor(task.reply, device=self._device).expand(len(hidden), -1)
         found: torch.Tensor = logits.log_softmax(-1).gather(-1, reply[:, :, None])[:, :, 0]
         return found
@@ -230,7 +228,7 @@ class WritingModel:
                     _hold(a[row], halves, some[row].values, other[layer])
                 return a
 
-            with _changing(self._hooked, change):
+            with changing(self._hooked, change):
                 found += self._content(self._run(task, task.prompt, rows=len(some)), task).tolist()
         return found
 
@@ -249,7 +247,7 @@ class WritingModel:
             a[:, at] = other[layer][at]
             return a
 
-        with _changing(modules, change):
+        with changing(modules, change):
             return float(self._content(self._run(task, task.prompt), task)[0])
 
     def _counterfactual(self, task: Task) -> list[torch.Tensor]:
@@ -265,7 +263,7 @@ class WritingModel:
             kept.append(a[0])
             return a
 
-        with torch.inference_mode(), _changing(modules, keep):
+        with torch.inference_mode(), changing(modules, keep):
             self._run(task, task.counterfactual)
         return kept
 
@@ -297,7 +295,9 @@ class WritingModel:
     def activations(self, task: Task, units: Sequence[str]) -> Floats:
         ids = (*task.prompt, *task.reply)
         inputs = torch.tensor([ids], device=self._device)
-        found: Floats = self._units(units, inputs.shape, lambda: self._forward(task, input_ids=inputs))[0]
+        found: Floats = self._subject.rectified(
+            units, inputs.shape, lambda: self._forward(task, input_ids=inputs)
+        )[0]
         return found
 
     @torch.inference_mode()
@@ -306,22 +306,7 @@ class WritingModel:
         inputs = torch.tensor([[*lead, *ids] for ids in texts], device=self._device)
         run = self._causal.base_model
         shape = (len(texts), len(texts[0]))
-        return self._units(units, shape, lambda: run(input_ids=inputs, use_cache=False))
-
-    def _units(self, units: Sequence[str], shape: tuple[int, ...], run: Callable[[], object]) -> Floats:
-        """(B, T, U) on the last T positions of a forward pass."""
-        at = [parse_unit(unit) for unit in units]
-        out = np.zeros((*shape, len(units)), dtype=np.float32)
-
-        def read(layer: int, a: torch.Tensor) -> None:
-            for column, place in enumerate(at):
-                if place.layer == layer:
-                    signed = a[:, -shape[1] :, place.index].float().cpu().numpy()
-                    out[:, :, column] = np.maximum(signed if place.sign == "pos" else -signed, 0.0)
-
-        with self._subject.reading(read):
-            run()
-        return out
+        return self._subject.rectified(units, shape, lambda: run(input_ids=inputs, use_cache=False))
 
 
 class _Encoded(NamedTuple):
@@ -367,26 +352,6 @@ def _hold(a: torch.Tensor, halves: _LayerPatch, values: Floats | None, other: to
             held = torch.where(given.isnan(), held, given)
         parts[name][:, at] = held
     a[:, neurons] = parts["pos"] - parts["neg"]
-
-
-@contextmanager
-def _changing(
-    modules: Sequence[torch.nn.Module], change: Callable[[int, torch.Tensor], torch.Tensor]
-) -> Iterator[None]:
-    """Has `change` give each module another input."""
-
-    def hook(layer: int) -> Callable[..., tuple[torch.Tensor, ...]]:
-        def replaced(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return (change(layer, inputs[0]), *inputs[1:])
-
-        return replaced
-
-    handles = [module.register_forward_pre_hook(hook(layer)) for layer, module in enumerate(modules)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def check_traceable(path: str, *, name: str) -> None:
