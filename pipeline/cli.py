@@ -5,19 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from scrutable.pipeline.errors import ConfigError, ScrutableError
+from scrutable.pipeline.errors import BudgetReached, ConfigError, ScrutableError
 
 if TYPE_CHECKING:
     from scrutable.pipeline.behaviours.config import BehavioursConfig
     from scrutable.pipeline.behaviours.counting import StagePrompts
     from scrutable.pipeline.behaviours.study import Study
+    from scrutable.pipeline.composition.models import Models
     from scrutable.pipeline.config import AnyConfig, MatrixConfig, RecurseConfig
     from scrutable.pipeline.forecast import StageForecast
+    from scrutable.pipeline.journal import Spent
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.recursion.records import LedgerRow
     from scrutable.pipeline.store import RunFolder
@@ -50,6 +53,14 @@ Simulators = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first N units, in a run folder named NAME-limitN.")
 ]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, help="Stop before prompts and replies of all starts take more."),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", min=0, help="Stop before all starts together cost more, in dollars."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done and how long; write nothing.")
 ]
@@ -66,7 +77,7 @@ def main() -> None:
         if is_debug:
             raise
         say(f"scrutable: {' '.join(str(error).split())}")
-        sys.exit(2)
+        sys.exit(4 if isinstance(error, BudgetReached) else 2)
 
 
 @app.command()
@@ -76,6 +87,8 @@ def run(
     runs: RunsFolder = Path("runs"),
     limit: Limit = None,
     dry_run: DryRun = False,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
     until: Annotated[
         str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")
     ] = "score",
@@ -89,7 +102,7 @@ def run(
     if dry_run:
         _forecast(resolved)
     else:
-        _execute(resolved, runs, until=until)
+        _execute(resolved, runs, until=until, limits=_Limits(max_tokens, max_cost))
 
 
 @app.command()
@@ -99,9 +112,11 @@ def explain(
     runs: RunsFolder = Path("runs"),
     limit: Limit = None,
     dry_run: DryRun = False,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
 ) -> None:
     """Only write explanations; `scrutable score` or `run` goes on from there."""
-    run(config, overrides, runs, limit, dry_run, until="explain")
+    run(config, overrides, runs, limit, dry_run, max_tokens, max_cost, until="explain")
 
 
 @app.command()
@@ -190,6 +205,8 @@ def recurse(
         int | None, typer.Option(min=1, help="Levels of claims; else what the config says.")
     ] = None,
     dry_run: DryRun = False,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
 ) -> None:
     """Follow explanations up into the models that wrote them, and keep the ledger of trust."""
     from scrutable.pipeline.config import RecurseConfig, load_config
@@ -201,7 +218,7 @@ def recurse(
     if dry_run:
         _forecast_ladder(resolved)
     else:
-        _ladder(resolved, runs / resolved.name)
+        _ladder(resolved, runs / resolved.name, _Limits(max_tokens, max_cost))
 
 
 @app.command()
@@ -330,14 +347,28 @@ class _Job(NamedTuple):
     folder: RunFolder
     clock: StageClock
     note: Callable[[str, Any], None]  # puts a fact into the manifest
+    models: Models  # whose answers are kept in the journal beside the run folders
+
+
+class _Limits(NamedTuple):
+    """What a run may spend, over all its starts."""
+
+    tokens: int | None = None
+    dollars: float | None = None
+
+
+_NO_LIMITS = _Limits()
 
 
 @contextmanager
-def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
+def _job(config: AnyConfig, path: Path, *, level: str = "", limits: _Limits = _NO_LIMITS) -> Iterator[_Job]:
     """Opens a run folder and its manifest, which is kept whatever happens; an interrupt is one line."""
     from datetime import UTC, datetime
 
+    from scrutable.pipeline.asking import Budget
     from scrutable.pipeline.composition.host import host_facts
+    from scrutable.pipeline.composition.models import Models
+    from scrutable.pipeline.journal import FILE, Journal
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.store import RunFolder
 
@@ -354,16 +385,35 @@ def _job(config: AnyConfig, path: Path, *, level: str = "") -> Iterator[_Job]:
             manifest[key] = {**manifest.get(key, {}), **fact}
             folder.write_manifest(manifest)
 
+        journal = Journal(path.parent / FILE, run=path.name)
+        budget = Budget(journal, max_tokens=limits.tokens, max_dollars=limits.dollars)
         try:
-            yield _Job(folder, clock, note)
+            yield _Job(folder, clock, note, Models(say, journal=journal, budget=budget))
         except KeyboardInterrupt:
             say("scrutable: interrupted; run the same command again to continue")
             sys.exit(130)
         finally:
+            spent = journal.spent(run=journal.run)
+            manifest["spent"] = [asdict(row) for row in spent]
             folder.write_manifest(manifest)
+            _say_spent(spent)
+            journal.close()
 
 
-def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = "") -> None:
+def _say_spent(rows: Sequence[Spent]) -> None:
+    """What each role has asked and what that took, over all starts of the run."""
+    for row in rows:
+        price = "price unknown" if row.unpriced else f"${row.dollars:,.4f}" if row.dollars else "free"
+        say(
+            f"{row.role}: {row.calls:,} calls to {row.model} ({row.failed:,} failed, {row.replayed:,} from "
+            f"the journal), {row.prompt_tokens:,} prompt tokens ({row.computed_tokens:,} computed), "
+            f"{row.generated_tokens:,} written, {price}"
+        )
+
+
+def _execute(
+    config: AnyConfig, runs: Path, *, until: str, folder_name: str = "", limits: _Limits = _NO_LIMITS
+) -> None:
     from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
     from scrutable.pipeline.composition.jobs import runner_of
     from scrutable.pipeline.config import MatrixConfig, RecurseConfig, TrainConfig
@@ -371,17 +421,19 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
     if isinstance(config, TrainConfig):
         raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
     if isinstance(config, BehavioursConfig):
-        return _study(config, runs, until=until, folder_name=folder_name)
+        return _study(config, runs, until=until, folder_name=folder_name, limits=limits)
     if isinstance(config, RecurseConfig | MatrixConfig) and until not in ("score", "gate"):
         raise ConfigError(f"{config.name} is made of several runs, and cannot stop after a stage of one")
     if isinstance(config, RecurseConfig) and until == "score":
-        return _ladder(config, runs / (folder_name or config.name))
+        return _ladder(config, runs / (folder_name or config.name), limits)
     if isinstance(config, MatrixConfig) and until == "score":
-        return _matrix(config, runs / (folder_name or config.name))
+        return _matrix(config, runs / (folder_name or config.name), limits)
     if isinstance(config, BehaviourSelftestConfig):
         raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
-    with _job(config, runs / (folder_name or config.name), level="level-0") as job:
-        runner, parts = runner_of(config, job.folder, say=say, watch=job.clock, note=job.note)
+    with _job(config, runs / (folder_name or config.name), level="level-0", limits=limits) as job:
+        runner, parts = runner_of(
+            config, job.folder, say=say, watch=job.clock, note=job.note, models=job.models
+        )
         if until == "gate":
             runner.gate()
         else:
@@ -391,15 +443,16 @@ def _execute(config: AnyConfig, runs: Path, *, until: str, folder_name: str = ""
         _say_what_there_is(job.folder, until=until)
 
 
-def _ladder(config: RecurseConfig, path: Path) -> None:
+def _ladder(config: RecurseConfig, path: Path, limits: _Limits) -> None:
     """A study of recursion; exit code 3 where no claim could be followed, with the report of why."""
     from scrutable.pipeline.composition.recursion import recurse as follow
 
-    with _job(config, path, level="recursion") as job:
+    with _job(config, path, level="recursion", limits=limits) as job:
         rows, why = follow(
             config,
             path,
             depth=config.recursion.depth,
+            models=job.models,
             say=say,
             watch=job.clock,
             note=job.note,
@@ -411,12 +464,12 @@ def _ladder(config: RecurseConfig, path: Path) -> None:
         sys.exit(3)
 
 
-def _matrix(config: MatrixConfig, path: Path) -> None:
+def _matrix(config: MatrixConfig, path: Path, limits: _Limits) -> None:
     """Every explainer on every subject, and what size, family and level do to the score."""
     from scrutable.pipeline.composition.matrix import run_matrix
 
-    with _job(config, path, level="recursion") as job:
-        found = run_matrix(config, path, say=say, watch=job.clock, note=job.note)
+    with _job(config, path, level="recursion", limits=limits) as job:
+        found = run_matrix(config, path, models=job.models, say=say, watch=job.clock, note=job.note)
         say_result(f"{'subject':<22}{'explainer':<16}{'excess correlation':<28}units")
         for cell in found.cells:
             shown = (
@@ -484,20 +537,19 @@ def _print_ledger(rows: Sequence[LedgerRow]) -> None:
         say_result(f"{row.ladder:<12}{tier:<9}{row.level:>5}  {row.n_claims:>6}{cells}")
 
 
-def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str) -> None:
+def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str, limits: _Limits) -> None:
     from scrutable.pipeline.composition.behaviours import study_of
-    from scrutable.pipeline.composition.models import Models
 
     if until == "gate":
         raise ConfigError(
             f"{config.name} is a study of behaviours: `scrutable selftest --behaviours` tries it"
         )
-    with _job(config, runs / (folder_name or config.name), level="level-0") as job:
+    with _job(config, runs / (folder_name or config.name), level="level-0", limits=limits) as job:
         study, parts = study_of(
             config,
             config.subject,
             job.folder,
-            Models(say),
+            job.models,
             seed=config.seed,
             watch=job.clock,
             note=job.note,
@@ -522,7 +574,6 @@ def _policies(config: AnyConfig, path: Path) -> None:
         PolicyTestConfig,
     )
     from scrutable.pipeline.composition.behaviours import try_policies
-    from scrutable.pipeline.composition.models import Models
     from scrutable.pipeline.config import RunConfig
 
     parts: BehaviourPartsConfig | None = None
@@ -538,7 +589,7 @@ def _policies(config: AnyConfig, path: Path) -> None:
             parts,
             gate,
             job.folder,
-            Models(say),
+            job.models,
             seed=config.seed,
             say=say,
             watch=job.clock,

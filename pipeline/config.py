@@ -37,6 +37,7 @@ from scrutable.pipeline.sections import (
     Section,
     Share,
     kinds_that_need_no_more,
+    what_answers_depend_on,
 )
 
 Objective = Literal["levels", "hurdle", "ranking"]
@@ -579,6 +580,7 @@ class RecurseConfig(SubjectJob):
             made[COMPILED] = CompiledExplainer(
                 of=AUTHOR,
                 model=author.model,
+                backend=author.backend,
                 device=author.device,
                 dtype=author.dtype,
                 batch_size=author.batch_size,
@@ -685,7 +687,7 @@ def parse_config(data: Mapping[str, Any], *, source: str) -> AnyConfig:
 
 def differing_keys(old: AnyConfig, new: AnyConfig) -> list[str]:
     """Dotted keys whose values differ, sorted."""
-    a, b = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    a, b = (_flat(what_answers_depend_on(config.model_dump(mode="json"))) for config in (old, new))
     return sorted(key for key in a.keys() | b.keys() if a.get(key, _ABSENT) != b.get(key, _ABSENT))
 
 

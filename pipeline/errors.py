@@ -6,6 +6,8 @@
     ├── CorpusError                a corpus that cannot be read, is empty, binary, or too small for its splits
     ├── RunFolderError             a run folder of another config, or damaged, or that cannot be written
     ├── CapabilityError            a model or tokenizer that cannot do what the config asks of it
+    ├── EndpointError              a server that cannot be asked: address, key, quota, model, or gone
+    ├── BudgetReached              the tokens or the money that a run may spend are spent; exit code 4
     └── ParseError                 text that does not hold what its writer promised
 
 A failure of a single unit is no exception: it is a `scrutable.pipeline.records.Failure`.
@@ -34,6 +36,14 @@ class RunFolderError(ScrutableError):
 
 class CapabilityError(ScrutableError):
     """A model or tokenizer that cannot do what the config asks of it."""
+
+
+class EndpointError(ScrutableError):
+    """A server that cannot be asked: its address, our key or quota, its models, or it is gone."""
+
+
+class BudgetReached(ScrutableError):
+    """The tokens or the money that a run may spend are spent; all that was answered is kept."""
 
 
 class ParseError(ScrutableError):

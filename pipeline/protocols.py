@@ -442,6 +442,14 @@ class Parts(Protocol):
 
     def judge(self, name: str) -> Judge: ...
 
+    def describe(self, stage: str, name: str) -> None:
+        """Puts what a stage is about to use into the manifest; loads no weights."""
+        ...
+
+    def lanes(self, stage: str, name: str) -> int:
+        """How many shards of a stage one process should have under way: 1 where it does the work itself."""
+        ...
+
     def gate(self, progress: Progress) -> Gate:
         """Tries the simulators and explainers of the config on known answers."""
         ...

@@ -526,5 +526,5 @@ class Completion:
 class CallFailure:
     """A question that got no usable answer."""
 
-    kind: Literal["too_long", "refused", "timeout", "malformed"]
+    kind: Literal["too_long", "refused", "timeout", "malformed", "unavailable"]
     detail: str

@@ -7,14 +7,17 @@ from is a source's business: a subject (`collecting`) or files (`importing`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from scrutable.pipeline.behaviours.study import Study
 from scrutable.pipeline.config import JobConfig, of_another
+from scrutable.pipeline.executors import Executor, InThisProcess, Task
 from scrutable.pipeline.protocols import (
     Evaluation,
     Evidence,
@@ -22,6 +25,7 @@ from scrutable.pipeline.protocols import (
     Explanatory,
     Hearing,
     Parts,
+    Progress,
     Simulated,
     SimulationJob,
     Watch,
@@ -78,6 +82,10 @@ class _Scored(NamedTuple):
     differences: list[Difference]
 
 
+PARTS = {"explain": "explanations", "simulate": "simulations", "judge": "verdicts", "rates": "rates"}
+"""Stages that are worked on in shards, in order, and the folder of their part files."""
+
+
 class Panel(NamedTuple):
     """A judge, and whose explanations it examines."""
 
@@ -106,8 +114,11 @@ class Runner:
     plan: Plan
     watch: Watch
     note: Callable[[str, Any], None]  # puts a fact into the manifest
+    executor: Executor = field(default_factory=InThisProcess)  # where the shards of a stage are worked on
     twin: Runner | None = None  # the same job on a subject with random weights, as an opponent
     study: Study | None = None  # of the subject's behaviours
+    _benches: dict[tuple[str, str], Callable[[int], None]] = field(default_factory=dict)  # one at a time
+    _making: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, *, until: str = "score") -> None:
         """All stages in order, up to and including `until`."""
@@ -136,12 +147,7 @@ class Runner:
             return False
         if self.twin and not self.twin.is_simulated:
             return False
-        n = len(self._shards)
-        return not any(
-            [self._todo("explanations", name, n) for name in self.config.explainers]
-            + [self._todo("simulations", pair, n) for pair in self.plan.pairs]
-            + [self._todo("verdicts", panel, n) for panel in self.plan.panels]
-        )
+        return not any(self.tasks(stage) for stage in ("explain", "simulate", "judge"))
 
     @property
     def _shards(self) -> list[Sequence[Unit]]:
@@ -160,22 +166,69 @@ class Runner:
         for path in self.folder.parts_of("simulations", f"{explainer}+{simulator}"):
             yield from self._evidence(path, written, explainer, simulator)
 
+    # -- shards -------------------------------------------------------------------------------
+
+    def tasks(self, stage: str) -> list[Task]:
+        """The shards of a stage that have no part file yet."""
+        names: Mapping[str, Iterable[str]] = {
+            "explain": self.config.explainers,
+            "simulate": self.plan.pairs,
+            "judge": self.plan.panels,
+            "rates": [""] if self.config.scoring.budgets else [],
+        }
+        return [
+            Task(stage, name, number)
+            for name in names[stage]
+            for number in range(len(self._shards))
+            if not self._part_of(Task(stage, name, number)).exists()
+        ]
+
+    def do(self, task: Task) -> None:
+        """Works on one shard; what several shards of a stage have in common is made for the first."""
+        self._bench(task.stage, task.name)(task.number)
+
+    def _work(self, stage: str) -> None:
+        """All shards of a stage that are missing, explainer by explainer or pair by pair."""
+        for name, tasks in _grouped(self.tasks(stage), lambda task: task.name).items():
+            self.parts.describe(stage, name)
+            with self.watch(f"{stage}: {name}" if name else stage) as progress:
+                count = _counting(progress, first=len(self._shards) - len(tasks), total=len(self._shards))
+                self.executor(tasks, self.do, lanes=self.parts.lanes(stage, name), finished=count)
+            self._benches.clear()
+
+    def _bench(self, stage: str, name: str) -> Callable[[int], None]:
+        with self._making:
+            if (stage, name) not in self._benches:
+                self._benches.clear()  # a worker goes from stage to stage, and need not hold what is done
+                makers = {
+                    "explain": self._explaining,
+                    "simulate": self._simulating,
+                    "judge": self._judging,
+                    "rates": self._rating,
+                }
+                self._benches[stage, name] = makers[stage](name)
+            return self._benches[stage, name]
+
+    def _part_of(self, task: Task) -> Path:
+        part = f"{task.name}~{task.number:04d}" if task.name else f"{task.number:04d}"
+        return self.folder.part(PARTS[task.stage], part)
+
     # -- explain ------------------------------------------------------------------------------
 
     def explain(self) -> None:
         """Every explainer on every unit; one that starts from another's text gets that too."""
-        for name, settings in self.config.explainers.items():
-            todo = self._todo("explanations", name, len(self._shards))
-            if not todo:
-                continue
-            explainer = self.parts.explainer(name)
-            sources = self._explanations(of_another(settings))
-            with self.watch(f"explain: {name}") as progress:
-                for number in todo:
-                    jobs, answers = self._explanatory(self._shards[number], sources, name)
-                    answers += explainer.explain(jobs) if jobs else []
-                    self._write_part("explanations", name, number, Explanation, answers)
-                    progress(number + 1, len(self._shards))
+        self._work("explain")
+
+    def _explaining(self, name: str) -> Callable[[int], None]:
+        explainer = self.parts.explainer(name)
+        sources = self._explanations(of_another(self.config.explainers[name]))
+
+        def work(number: int) -> None:
+            jobs, answers = self._explanatory(self._shards[number], sources, name)
+            answers += explainer.explain(jobs) if jobs else []
+            self._write_part("explanations", name, number, Explanation, answers)
+
+        return work
 
     def _explanatory(
         self, units: Sequence[Unit], sources: Mapping[str, Sequence[Explanation]], name: str
@@ -207,6 +260,10 @@ class Runner:
         """Simulators and explainers on known answers; of the default size where the config says none."""
         if self._gate_path.exists():
             return
+        for name in self.config.explainers:
+            self.parts.describe("explain", name)
+        for name in self.config.simulators:
+            self.parts.describe("simulate", name)
         with self.watch("gate") as progress:
             gate = self.parts.gate(progress)
         self.note("gate", {"notes": list(gate.notes), "table": gate.table})
@@ -219,22 +276,23 @@ class Runner:
 
     def simulate(self) -> None:
         """Every explanation, its own and the nulls', on calibrate and test excerpts of its unit."""
-        for pairing, (explainer, simulator) in self.plan.pairs.items():
-            todo = self._todo("simulations", pairing, len(self._shards))
-            if not todo:
-                continue
-            explanations = self._explanations(explainer)
-            nulls = self._nulls(explanations)
-            made = self.parts.simulator(simulator)
-            with self.watch(f"simulate: {pairing}") as progress:
-                for number in todo:
-                    jobs = [
-                        SimulationJob(unit.id, explanation, self._passages(unit.id))
-                        for unit in self._shards[number]
-                        for explanation in _own_and_nulls(unit.id, explanations, nulls, of_each=True)
-                    ]
-                    self._write_part("simulations", pairing, number, Simulation, made.simulate(jobs))
-                    progress(number + 1, len(self._shards))
+        self._work("simulate")
+
+    def _simulating(self, pairing: str) -> Callable[[int], None]:
+        explainer, simulator = self.plan.pairs[pairing]
+        explanations = self._explanations(explainer)
+        nulls = self._nulls(explanations)
+        made = self.parts.simulator(simulator)
+
+        def work(number: int) -> None:
+            jobs = [
+                SimulationJob(unit.id, explanation, self._passages(unit.id))
+                for unit in self._shards[number]
+                for explanation in _own_and_nulls(unit.id, explanations, nulls, of_each=True)
+            ]
+            self._write_part("simulations", pairing, number, Simulation, made.simulate(jobs))
+
+        return work
 
     def _passages(self, unit: str) -> tuple[Any, ...]:
         return tuple(e.passage for e in self._excerpts[unit] if e.split != "explain")
@@ -247,52 +305,51 @@ class Runner:
 
     def judge(self) -> None:
         """Every judge on every explanation that it reads, its own and the nulls'."""
-        for name, panel in self.plan.panels.items():
-            todo = self._todo("verdicts", name, len(self._shards))
-            if not todo:
-                continue
-            explanations = self._explanations(panel.explainer)
-            nulls = self._nulls(explanations)
-            made = self.parts.judge(panel.judge)
-            with self.watch(f"judge: {name}") as progress:
-                for number in todo:
-                    jobs = [
-                        Examination(
-                            unit.id,
-                            tuple(_own_and_nulls(unit.id, explanations, nulls)),
-                            self._split(unit.id, "test"),
-                        )
-                        for unit in self._shards[number]
-                        if unit.id in explanations or not made.reads_explanations
-                    ]
-                    answers = made.judge(jobs) if jobs else []
-                    self._write_part("verdicts", name, number, Verdict, answers)
-                    progress(number + 1, len(self._shards))
+        self._work("judge")
         self.parts.release_subject()
+
+    def _judging(self, name: str) -> Callable[[int], None]:
+        panel = self.plan.panels[name]
+        explanations = self._explanations(panel.explainer)
+        nulls = self._nulls(explanations)
+        made = self.parts.judge(panel.judge)
+
+        def work(number: int) -> None:
+            jobs = [
+                Examination(
+                    unit.id,
+                    tuple(_own_and_nulls(unit.id, explanations, nulls)),
+                    self._split(unit.id, "test"),
+                )
+                for unit in self._shards[number]
+                if unit.id in explanations or not made.reads_explanations
+            ]
+            answers = made.judge(jobs) if jobs else []
+            self._write_part("verdicts", name, number, Verdict, answers)
+
+        return work
 
     # -- rates --------------------------------------------------------------------------------
 
     def rates(self) -> None:
         """The rate-distortion curve of readable surrogates, for units with excerpts to fit them on."""
-        if not self.config.scoring.budgets:
-            return
-        todo = [n for n in range(len(self._shards)) if not self.folder.part("rates", f"{n:04d}").exists()]
-        if not todo:
-            return
-        with self.watch("rates") as progress:
-            for number in todo:
-                points = [
-                    point
-                    for unit in self._shards[number]
-                    if self._split(unit.id, "explain")
-                    for point in self.evaluation.rate_points(
-                        unit.id,
-                        *(self._split(unit.id, split) for split in ("explain", "calibrate", "test")),
-                        budgets=self.config.scoring.budgets,
-                    )
-                ]
-                self.folder.write_records(self.folder.part("rates", f"{number:04d}"), RatePoint, points)
-                progress(number + 1, len(self._shards))
+        self._work("rates")
+
+    def _rating(self, _name: str) -> Callable[[int], None]:
+        def work(number: int) -> None:
+            points = [
+                point
+                for unit in self._shards[number]
+                if self._split(unit.id, "explain")
+                for point in self.evaluation.rate_points(
+                    unit.id,
+                    *(self._split(unit.id, split) for split in ("explain", "calibrate", "test")),
+                    budgets=self.config.scoring.budgets,
+                )
+            ]
+            self.folder.write_records(self.folder.part("rates", f"{number:04d}"), RatePoint, points)
+
+        return work
 
     # -- score --------------------------------------------------------------------------------
 
@@ -416,9 +473,6 @@ class Runner:
 
     # -- parts --------------------------------------------------------------------------------
 
-    def _todo(self, stage: str, name: str, n_shards: int) -> list[int]:
-        return [n for n in range(n_shards) if not self.folder.part(stage, f"{name}~{n:04d}").exists()]
-
     def _write_part(
         self, stage: str, name: str, number: int, kind: type[T], answers: Sequence[T | Failure]
     ) -> None:
@@ -443,6 +497,12 @@ def pairings(explainers: Mapping[str, str], simulators: Mapping[str, str]) -> di
         for simulator, read in simulators.items()
         if written == read
     }
+
+
+def _counting(progress: Progress, *, first: int, total: int) -> Callable[[], None]:
+    """Tells `progress` of one more at each call."""
+    done = itertools.count(first + 1)
+    return lambda: progress(next(done), total)
 
 
 def _own_and_nulls(

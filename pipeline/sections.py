@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from scrutable.pipeline.placement import DtypeName
 
@@ -31,10 +32,96 @@ class ModelConfig(Section):
     batch_size: PositiveInt = 16  # prompts, or for a subject windows, in one forward pass
 
 
+class PriceConfig(Section):
+    """What a server asks, in dollars for a million tokens."""
+
+    prompt: Annotated[float, Field(ge=0)]
+    generated: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0)] | None = None  # of tokens found in its cache; None: as prompt
+
+
+class ServerConfig(Section):
+    """Servers that all serve one model behind the OpenAI interface."""
+
+    kind: Literal["openai"] = "openai"
+    urls: tuple[str, ...] = Field(min_length=1)  # base addresses, with /v1; several share the work
+    key_env: str = "OPENAI_API_KEY"  # the environment variable that holds the key
+    tokenizer: str = ""  # a known model, path or hub id that cuts text alike; empty: the server cuts
+    concurrency: PositiveInt = 128  # requests under way at one address, at most
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds for one attempt
+    attempts: PositiveInt = 6  # at a request that fails in a way that may pass
+    price: PriceConfig | None = None  # None: unknown, but nothing for a server on this machine
+
+    @field_validator("urls")
+    @classmethod
+    def _check(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not url.startswith(("http://", "https://")) or "@" in url:
+                raise ValueError(
+                    f"{url.rpartition('@')[2]!r}: write an address such as http://127.0.0.1:8000/v1; a key "
+                    "comes from the environment (key_env)"
+                )
+        return tuple(url.rstrip("/") for url in urls)
+
+
+class EngineConfig(Section):
+    """vLLM in this process, without a server."""
+
+    kind: Literal["vllm"]
+    max_model_len: PositiveInt = 4096  # tokens of prompt and reply
+    max_num_seqs: PositiveInt = 256
+    gpu_memory_utilization: Share = 0.9
+    tensor_parallel_size: PositiveInt = 1
+
+
+def _written_out(backend: Any) -> Any:
+    """An address stands for a server, a kind for its defaults."""
+    if isinstance(backend, str) and backend.startswith(("http://", "https://")):
+        return {"kind": "openai", "urls": [backend]}
+    if isinstance(backend, str) and backend != "transformers":
+        return {"kind": backend}
+    if isinstance(backend, Mapping) and isinstance(backend.get("urls"), str):
+        return {**backend, "urls": [backend["urls"]]}
+    return backend
+
+
+Backend = Annotated[
+    Literal["transformers"] | ServerConfig | EngineConfig,
+    BeforeValidator(_written_out),
+]
+_OPERATIONAL = {
+    "urls",
+    "key_env",
+    "concurrency",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "attempts",
+    "price",
+    "max_num_seqs",
+    "gpu_memory_utilization",
+    "tensor_parallel_size",
+}
+
+
+def what_answers_depend_on(config: Any) -> Any:
+    """A dumped config without where and how fast its models are asked."""
+    if not isinstance(config, dict):
+        return config
+    backend = config.get("backend")
+    kept = {key: what_answers_depend_on(value) for key, value in config.items()}
+    if isinstance(backend, dict):
+        kept["backend"] = {key: value for key, value in backend.items() if key not in _OPERATIONAL}
+    return kept
+
+
 class AskingConfig(ModelConfig):
     """A language model that is asked with a prompt file."""
 
-    prompt: str
+    prompt: str  # a prompt of the package, or the path of a .jinja file
+    backend: Backend = "transformers"
     reads_labels: ClassVar[bool] = True  # False: it is asked for text
 
 
@@ -47,7 +134,7 @@ class NamedJob(Section):
     @property
     def digest(self) -> str:
         """SHA-256 of the resolved config, 16 hex digits."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        canonical = json.dumps(what_answers_depend_on(self.model_dump(mode="json")), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,6 @@
 """Ask a causal language model in this process: text, or label distributions read from its logits.
 
-Prompts are tokenised in pieces, so that a shared part or a reading position is always a token
-boundary; what prompts share is computed once and kept as a key-value cache.
+What prompts share is computed once and kept as a key-value cache.
 Shape key: N prompts of a batch, T tokens, V vocabulary, L labels.
 """
 
@@ -11,36 +10,20 @@ import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from scrutable.pipeline.errors import CapabilityError
+from scrutable.pipeline.encoding import Encoded, Encoder, check_spelling
 from scrutable.pipeline.logits import logits_of
 from scrutable.pipeline.placement import Placement
-from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadChoice, ReadLabels
-from scrutable.pipeline.spelling import Frame, chat_frame, check_chat, lead_ids, token_ids
+from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt
 
 _LOGIT_ROWS = 256  # rows of (V,) logits held at a time: 150k entries x 256 rows x 4 bytes = 155 MB
 _KEPT_PREFIXES = 4
-
-
-class _Encoded(NamedTuple):
-    """A prompt in tokens."""
-
-    number: int  # place in the caller's batch
-    shared: tuple[tuple[int, ...], ...]
-    ids: tuple[int, ...]
-    reads: tuple[int, ...]  # for labels: index into `ids` of the token before each position
-    endings: tuple[tuple[int, ...], ...] = ()  # for ReadChoice of several tokens: (L,) what may follow
-
-    @property
-    def n_tokens(self) -> int:
-        return sum(map(len, self.shared)) + len(self.ids)
 
 
 class TransformersBackend:
@@ -59,7 +42,7 @@ class TransformersBackend:
         # padding between a text and its continuation would take up room in a sliding window
         self._needs_equal_lengths = getattr(self._model.config, "sliding_window", None) is not None
         self._prefixes: dict[tuple[tuple[int, ...], ...], Any] = {}
-        self._lead = lead_ids(self._tokenizer)
+        self._encoder = Encoder(self._tokenizer, name=name)
 
     def in_batches_of(self, size: int) -> TransformersBackend:
         """The same loaded model, answering `size` prompts at a time."""
@@ -69,7 +52,7 @@ class TransformersBackend:
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt, shared parts included; asks nothing of the model."""
-        return [encoded.n_tokens for encoded in self._encode(prompts)]
+        return [encoded.n_tokens for encoded in self._encoder.encode(prompts)]
 
     def __call__(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
         """Answers a batch; equal prompts have one answer, which is computed and paid for once.
@@ -94,12 +77,10 @@ class TransformersBackend:
             read = prompts[batch[0].number].read
             if isinstance(read, Generate):
                 found = self._generate(batch, read)
-            elif isinstance(read, ReadLabels):
-                found = self._read_labels(batch, label_ids(self._tokenizer, read.labels, name=self.name))
             elif batch[0].endings:
                 found = self._read_endings(batch)
             else:
-                found = self._read_labels(batch, [ids[0] for ids in self._choice_ids(read)])
+                found = self._read_labels(batch, self._encoder.labels_of(read))
             for encoded, answer in zip(batch, found, strict=True):
                 answers[encoded.number] = answer
         missing = [number for number, answer in enumerate(answers) if answer is None]
@@ -108,10 +89,10 @@ class TransformersBackend:
 
     def _batches(
         self, prompts: Sequence[Prompt], answers: list[Completion | CallFailure | None]
-    ) -> Iterator[list[_Encoded]]:
+    ) -> Iterator[list[Encoded]]:
         """Prompts that share their prefix and reading, alike in length; too long ones are answered."""
-        groups: dict[Any, list[_Encoded]] = {}
-        for encoded in self._encode(prompts):
+        groups: dict[Any, list[Encoded]] = {}
+        for encoded in self._encoder.encode(prompts):
             read = prompts[encoded.number].read
             room = self._limit - (
                 read.max_tokens if isinstance(read, Generate) else max(map(len, encoded.endings), default=0)
@@ -135,52 +116,8 @@ class TransformersBackend:
             for start in range(0, len(ordered), self._batch_size):
                 yield ordered[start : start + self._batch_size]
 
-    def _encode(self, prompts: Sequence[Prompt]) -> Iterator[_Encoded]:
-        for number, prompt in enumerate(prompts):
-            if prompt.is_chat and isinstance(prompt.read, ReadLabels):
-                raise CapabilityError("label distributions cannot be read inside a chat message")
-            lead, after = self._frame if prompt.is_chat else (self._lead, ())
-            shared = [self._ids(part) for part in prompt.shared]
-            if lead:
-                shared = [lead, *shared]
-            ids: list[int] = []
-            reads: list[int] = []
-            start = 0
-            stops = prompt.read.positions if isinstance(prompt.read, ReadLabels) else ()
-            for stop in stops:
-                ids += self._ids(prompt.text[start:stop])
-                reads.append(len(ids) - 1)
-                start = stop
-            ids += self._ids(prompt.text[start:])
-            ids += [*after, *self._ids(prompt.reply_start)]
-            shared = [part for part in shared if part]
-            if shared and (not ids or reads[:1] == [-1]):
-                # the model needs a token of the prompt's own, and a reading before it needs one to stand on
-                *shared, last = shared
-                ids, reads = [*last, *ids], [read + len(last) for read in reads]
-            endings: tuple[tuple[int, ...], ...] = ()
-            if isinstance(prompt.read, ReadChoice):
-                reads = [len(ids) - 1]
-                choices = self._choice_ids(prompt.read)
-                endings = choices if any(len(choice) > 1 for choice in choices) else ()
-            yield _Encoded(number, tuple(shared), tuple(ids), tuple(reads), endings)
-
-    def _choice_ids(self, read: ReadChoice) -> tuple[tuple[int, ...], ...]:
-        """The tokens of each label. Raises CapabilityError for labels that cannot be told apart."""
-        choices = tuple(self._ids(label) for label in read.labels)
-        if len(set(choices)) < len(choices) or not all(choices):
-            raise CapabilityError(f"model {self.name}: the labels {read.labels} are not different texts")
-        return choices
-
-    @cached_property
-    def _frame(self) -> Frame:
-        return chat_frame(self._tokenizer, name=self.name)
-
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return token_ids(self._tokenizer, text)
-
     @torch.inference_mode()
-    def _read_labels(self, batch: Sequence[_Encoded], labels: Sequence[int]) -> list[Completion]:
+    def _read_labels(self, batch: Sequence[Encoded], labels: Sequence[int]) -> list[Completion]:
         cache, n_shared, computed = self._prefix(batch[0].shared)
         ids_NT, _ = self._padded(batch)
         if cache is not None:
@@ -204,7 +141,7 @@ class TransformersBackend:
         return answers
 
     @torch.inference_mode()
-    def _read_endings(self, batch: Sequence[_Encoded]) -> list[Completion]:
+    def _read_endings(self, batch: Sequence[Encoded]) -> list[Completion]:
         """The likelihood of each ending of each prompt as a sequence, all in one padded forward pass."""
         cache, n_shared, computed = self._prefix(batch[0].shared)
         rows = [(encoded, ending) for encoded in batch for ending in encoded.endings]
@@ -261,7 +198,7 @@ class TransformersBackend:
         return logits
 
     @torch.inference_mode()
-    def _generate(self, batch: Sequence[_Encoded], read: Generate) -> list[Completion]:
+    def _generate(self, batch: Sequence[Encoded], read: Generate) -> list[Completion]:
         """Batched decoding; texts are padded on the right, and padding is masked for ever after."""
         cache, n_shared, computed = self._prefix(batch[0].shared)
         ids_NT, lengths = self._padded(batch)
@@ -330,7 +267,7 @@ class TransformersBackend:
             hidden_ND = out.last_hidden_state[:, -1]
         return [(tokens, not still_open) for tokens, still_open in zip(drawn, is_open, strict=True)]
 
-    def _generator(self, encoded: _Encoded, seed: int) -> torch.Generator:
+    def _generator(self, encoded: Encoded, seed: int) -> torch.Generator:
         """Its own for each prompt, so that what is drawn does not depend on the rest of the batch."""
         tokens = (*chain.from_iterable(encoded.shared), *encoded.ids)
         mixed = zlib.crc32(repr((seed, tokens)).encode())
@@ -347,7 +284,7 @@ class TransformersBackend:
         ends = configured if isinstance(configured, list) else [configured]
         return {end for end in [*ends, self._tokenizer.eos_token_id] if end is not None}
 
-    def _padded(self, batch: Sequence[_Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, batch: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
         lengths = torch.tensor([len(encoded.ids) for encoded in batch])
         ids = torch.zeros(len(batch), int(lengths.max()), dtype=torch.long)
         for row, encoded in enumerate(batch):
@@ -376,29 +313,9 @@ class TransformersBackend:
         return copy.deepcopy(cache), sum(map(len, shared)), computed
 
 
-def label_ids(tokenizer: Any, labels: Sequence[str], *, name: str) -> tuple[int, ...]:
-    """The token of each label. Raises CapabilityError for a label that is not a single token."""
-    ids = [tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
-    for label, tokens in zip(labels, ids, strict=True):
-        if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
-            found = f"{len(tokens)} tokens" if len(tokens) != 1 else "unknown to its tokenizer"
-            raise CapabilityError(
-                f"model {name}: the label {label!r} is {found}, so it cannot be read from one "
-                "next-token distribution; use a simulator prompt whose labels are single tokens of this "
-                "model (simulate_levels reads 0 to 9, simulate_marks an asterisk)"
-            )
-    return tuple(tokens[0] for tokens in ids)
-
-
 def check_prompt(path: str, *, name: str, labels: Sequence[str], is_chat: bool) -> None:
-    """Raises CapabilityError unless the model can be asked so; loads the tokenizer only.
-
-    Each label must be a single token, and a chat prompt needs a chat template.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    label_ids(tokenizer, labels, name=name)
-    if is_chat:
-        check_chat(tokenizer, name=name)
+    """Raises CapabilityError unless the model can be asked so; loads the tokenizer only."""
+    check_spelling(AutoTokenizer.from_pretrained(path), name=name, labels=labels, is_chat=is_chat)
 
 
 def has_chat_template(path: str) -> bool:

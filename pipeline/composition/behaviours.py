@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from scrutable.evaluators.behaviours.editing import PromptedEditor
@@ -107,7 +108,7 @@ class BehaviourComposition:
 
     def _asked_model(self, name: str, config: ModelConfig, section: str) -> BehavingModel:
         if name not in self._behaving:
-            self._behaving[name] = BehavingModel(name, config, self._services)
+            self._behaving[name] = BehavingModel(name, config, self._services_of(name))
             if section != "simulators":  # whose facts are noted with their prompt
                 self._note(f"behaviour_{section}", {name: dict(self._models.locate(config).provenance)})
         return self._behaving[name]
@@ -116,14 +117,16 @@ class BehaviourComposition:
         """The explainer of that name."""
         config = self._study.explainers[name]
         self._note("behaviour_explainers", {name: self._facts(config)})
-        made: BehaviourExplainer = ACCOUNTS[config.kind](name, config, self._services)
+        made: BehaviourExplainer = ACCOUNTS[config.kind](name, config, self._services_of(f"explainer {name}"))
         return made
 
     def simulator(self, name: str) -> BehaviourSimulator:
         """The simulator of that name."""
         config = self._study.simulators[name]
         self._note("behaviour_simulators", {name: self._facts(config)})
-        made: BehaviourSimulator = PREDICTORS[config.kind](name, config, self._services)
+        made: BehaviourSimulator = PREDICTORS[config.kind](
+            name, config, self._services_of(f"simulator {name}")
+        )
         return made
 
     def editor(self) -> Editor:
@@ -132,7 +135,11 @@ class BehaviourComposition:
             raise ConfigError("this study has no editor")
         facts = {**self._models.locate(self._study.editor).provenance, "prompt": self._study.editor.prompt}
         self._note("behaviour_editor", facts)
-        return PromptedEditor(self._study.editor, self._services)
+        return PromptedEditor(self._study.editor, self._services_of("editor"))
+
+    def _services_of(self, role: str) -> BehaviourServices:
+        """What a leaf may ask, charged to its role."""
+        return self._services._replace(ask=partial(self._models.ask, role=role))
 
     def _facts(self, config: AccountConfig | PredictorConfig) -> dict[str, Any]:
         facts: dict[str, Any] = {"kind": config.kind, "name": f"{config.kind} (no model)"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scrutable.evaluators.assurance import assure
@@ -25,10 +26,12 @@ from scrutable.pipeline.collecting import Collector
 from scrutable.pipeline.composition.behaviours import study_of
 from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.config import (
+    CausalJudge,
     CompiledExplainer,
     CorpusConfig,
     ExplainerConfig,
     GateConfig,
+    GenerativeJudge,
     JobConfig,
     JudgeConfig,
     ProbeExplainer,
@@ -58,7 +61,7 @@ from scrutable.pipeline.protocols import (
 from scrutable.pipeline.puzzles import read_puzzles
 from scrutable.pipeline.records import Language, Unit
 from scrutable.pipeline.runner import Panel, Plan, Runner, Source, pairings
-from scrutable.pipeline.sections import AskingConfig, ModelConfig
+from scrutable.pipeline.sections import AskingConfig, ModelConfig, ServerConfig
 from scrutable.pipeline.store import RunFolder
 from scrutable.pipeline.subjects import SUBJECTS
 
@@ -80,7 +83,7 @@ EVALUATION = Evaluation(
     assure=assure,
 )
 
-_NAMED_VERSIONS = ("scrutable", "torch", "transformers", "tokenizers", "numpy", "pandas", "pyarrow")
+_MOST_LANES = 64  # threads that wait for servers
 
 
 class Composition:
@@ -129,11 +132,9 @@ class Composition:
     def _check_prompt(self, config: ExplainerConfig | SimulatorConfig | JudgeConfig) -> None:
         if not isinstance(config, AskingConfig):
             return
-        from scrutable.pipeline.backends.transformers import check_prompt
-
-        model, prompt = self.models.locate(config), template(config.prompt)
+        prompt = template(config.prompt)
         labels = prompt.required_labels().strings if config.reads_labels else ()
-        check_prompt(model.path, name=model.name, labels=labels, is_chat=prompt.is_chat)
+        self.models.check(config, labels=labels, is_chat=prompt.is_chat)
 
     def corpus(self) -> Path:
         """The corpus file or folder of a run."""
@@ -159,23 +160,51 @@ class Composition:
     def explainer(self, name: str) -> Explainer:
         """The explainer of that name."""
         config = self._config.explainers[name]
-        self.note("explainers", {name: self._facts(config)})
-        made: Explainer = EXPLAINERS[config.kind](name, config, self._services)
+        made: Explainer = EXPLAINERS[config.kind](name, config, self._services_of(f"explainer {name}"))
         return made
 
     def simulator(self, name: str) -> Simulator:
         """The simulator of that name."""
         config = self._config.simulators[name]
-        self.note("simulators", {name: self._facts(config)})
-        made: Simulator = SIMULATORS[config.kind](name, config, self._services)
+        made: Simulator = SIMULATORS[config.kind](name, config, self._services_of(f"simulator {name}"))
         return made
 
     def judge(self, name: str) -> Judge:
         """The judge of that name."""
         config = self._config.judges[name]
-        self.note("judges", {name: self._facts(config)})
-        made: Judge = JUDGES[config.kind](name, config, self._services)
+        made: Judge = JUDGES[config.kind](name, config, self._services_of(f"judge {name}"))
         return made
+
+    def describe(self, stage: str, name: str) -> None:
+        """Puts the explainer, simulator or judge of a stage into the manifest."""
+        section, part, config = self._part_of(stage, name)
+        if config is not None:
+            self.note(section, {part: self._facts(config)})
+
+    def lanes(self, stage: str, name: str) -> int:
+        """As many shards as servers can take; 1 where this process does the work, or runs the subject."""
+        _, _, config = self._part_of(stage, name)
+        backend = getattr(config, "backend", None)
+        if not isinstance(backend, ServerConfig) or isinstance(config, GenerativeJudge | CausalJudge):
+            return 1
+        in_flight = backend.concurrency * len(backend.urls)
+        return max(1, min(_MOST_LANES, in_flight // self._config.shard))
+
+    def _part_of(
+        self, stage: str, name: str
+    ) -> tuple[str, str, ExplainerConfig | SimulatorConfig | JudgeConfig | None]:
+        part = name.rpartition("+")[2]
+        if stage == "explain":
+            return "explainers", name, self._config.explainers[name]
+        if stage == "simulate":
+            return "simulators", part, self._config.simulators[part]
+        if stage == "judge":
+            return "judges", part, self._config.judges[part]
+        return "", "", None
+
+    def _services_of(self, role: str) -> Services:
+        """What a leaf may ask, charged to its role."""
+        return self._services._replace(ask=partial(self.models.ask, role=role))
 
     def gate(self, progress: Progress) -> Gate:
         """The simulators and explainers of this job on known answers; explainers `of` another have none."""
@@ -276,7 +305,7 @@ def runner_of(
         )
         if not study.is_scored:
             behaving.check()
-    return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin, study), parts
+    return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin=twin, study=study), parts
 
 
 def _twin_of(

@@ -47,6 +47,7 @@ def run_matrix(
     config: MatrixConfig,
     path: Path,
     *,
+    models: Models,
     say: Callable[[str], None],
     watch: Watch,
     note: Callable[[str, Any], None],
@@ -55,7 +56,6 @@ def run_matrix(
 
     Raises ScrutableError for what cannot work, before anything is computed.
     """
-    models = Models(say)
     parts = MatrixComposition(config, path, models=models, say=say, watch=watch, note=note)
     parts.check()
     if config.gate:

@@ -62,7 +62,7 @@ from scrutable.pipeline.recursion.tables import LEVEL
 from scrutable.pipeline.recursion.transfer import transfers_of
 from scrutable.pipeline.recursion.writing import choices, procedures, traits_of, writing_of
 from scrutable.pipeline.runner import Runner, Source
-from scrutable.pipeline.sections import AskingConfig, ModelConfig
+from scrutable.pipeline.sections import AskingConfig, ModelConfig, ServerConfig
 from scrutable.pipeline.store import RunFolder
 
 
@@ -236,7 +236,8 @@ class LadderComposition:
         """Whether an author can be looked into."""
         config = self._config.author(level)
         if isinstance(config, LlmExplainer):
-            return config.model not in self._config.recursion.text_only
+            is_served = isinstance(config.backend, ServerConfig)
+            return not is_served and config.model not in self._config.recursion.text_only
         return isinstance(config, PlantedExplainer)
 
     def writer(self, level: int) -> Writer:
@@ -287,7 +288,7 @@ class LadderComposition:
 
     def ask(self, config: ModelConfig) -> Ask:
         """The door to a model."""
-        return self._models.ask(config)
+        return self._models.ask(config, role="writing")
 
     def simulator(self, level: int, name: str) -> Simulator:
         """A simulator of a level's run."""
@@ -347,6 +348,7 @@ def recurse(
     path: Path,
     *,
     depth: int,
+    models: Models,
     say: Callable[[str], None],
     watch: Watch,
     note: Callable[[str, Any], None],
@@ -355,7 +357,6 @@ def recurse(
 
     Raises ScrutableError for what cannot work.
     """
-    models = Models(say)
     parts = LadderComposition(config, path, models=models, say=say, watch=watch, note=note)
     parts.check(depth)
     folder = RunFolder(path, level=LEVEL)
