@@ -89,6 +89,11 @@ def run(
     dry_run: DryRun = False,
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
+    executor: Annotated[
+        str, typer.Option(help="Where shards are worked on: serial, processes or ray.")
+    ] = "serial",
+    workers: Annotated[int, typer.Option(min=1, help="Of processes, or tasks at once on Ray.")] = 2,
+    ray_address: Annotated[str, typer.Option(help="Of a Ray cluster; else one is started here.")] = "",
     until: Annotated[
         str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")
     ] = "score",
@@ -102,7 +107,7 @@ def run(
     if dry_run:
         _forecast(resolved)
     else:
-        _execute(resolved, runs, until=until, limits=_Limits(max_tokens, max_cost))
+        _execute(resolved, runs, until=until, how=_How(max_tokens, max_cost, executor, workers, ray_address))
 
 
 @app.command()
@@ -218,7 +223,59 @@ def recurse(
     if dry_run:
         _forecast_ladder(resolved)
     else:
-        _ladder(resolved, runs / resolved.name, _Limits(max_tokens, max_cost))
+        _ladder(resolved, runs / resolved.name, _How(max_tokens, max_cost))
+
+
+@app.command()
+def worker(
+    config: ConfigPath,
+    shard: Annotated[str, typer.Option(help="K/N: which of N workers this is, from 0.")],
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds without news after which it does others' shards.")
+    ] = 3600.0,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+) -> None:
+    """Work on one share of a run's shards, as one job of an array; `scrutable run` then scores the run."""
+    from scrutable.pipeline.asking import Budget
+    from scrutable.pipeline.composition.jobs import runner_of
+    from scrutable.pipeline.composition.models import Models
+    from scrutable.pipeline.composition.workers import manifest_note, work_on_share
+    from scrutable.pipeline.config import RunConfig, load_config
+    from scrutable.pipeline.journal import FILE, Journal
+    from scrutable.pipeline.progress import StageClock
+    from scrutable.pipeline.store import RunFolder
+
+    number, of = _share(shard)
+    resolved = load_config(config, overrides or ())
+    if not isinstance(resolved, RunConfig):
+        raise ConfigError(f"{config}: workers share the shards of a run; this is a job of another kind")
+    path = runs / resolved.name
+    folder = RunFolder(path)
+    with folder.opened(resolved, is_shared=True):
+        journal = Journal(path.parent / FILE, run=path.name)
+        budget = Budget(journal, max_tokens=max_tokens, max_dollars=max_cost)
+        runner, parts = runner_of(
+            resolved,
+            folder,
+            say=say,
+            watch=StageClock(is_terminal=False, say=say),
+            note=manifest_note(folder) if number == 0 else lambda _key, _fact: None,
+            models=Models(say, journal=journal, budget=budget),
+        )
+        parts.check()
+        work_on_share(runner, number=number, of=of, patience=patience, say=say)
+        journal.close()
+    say_result(f"worker {number} of {of} is done; `scrutable run {config}` scores the run")
+
+
+def _share(shard: str) -> tuple[int, int]:
+    number, slash, of = shard.partition("/")
+    if not (slash and number.isdigit() and of.isdigit() and int(number) < int(of)):
+        raise ConfigError(f"--shard {shard}: write K/N with K from 0 to N - 1, for example 0/8")
+    return int(number), int(of)
 
 
 @app.command()
@@ -350,18 +407,21 @@ class _Job(NamedTuple):
     models: Models  # whose answers are kept in the journal beside the run folders
 
 
-class _Limits(NamedTuple):
-    """What a run may spend, over all its starts."""
+class _How(NamedTuple):
+    """How a run is worked on, which changes nothing that it finds."""
 
-    tokens: int | None = None
+    tokens: int | None = None  # that it may spend, over all its starts
     dollars: float | None = None
+    executor: str = "serial"
+    workers: int = 2
+    ray_address: str = ""
 
 
-_NO_LIMITS = _Limits()
+_PLAINLY = _How()
 
 
 @contextmanager
-def _job(config: AnyConfig, path: Path, *, level: str = "", limits: _Limits = _NO_LIMITS) -> Iterator[_Job]:
+def _job(config: AnyConfig, path: Path, *, level: str = "", how: _How = _PLAINLY) -> Iterator[_Job]:
     """Opens a run folder and its manifest, which is kept whatever happens; an interrupt is one line."""
     from datetime import UTC, datetime
 
@@ -386,7 +446,7 @@ def _job(config: AnyConfig, path: Path, *, level: str = "", limits: _Limits = _N
             folder.write_manifest(manifest)
 
         journal = Journal(path.parent / FILE, run=path.name)
-        budget = Budget(journal, max_tokens=limits.tokens, max_dollars=limits.dollars)
+        budget = Budget(journal, max_tokens=how.tokens, max_dollars=how.dollars)
         try:
             yield _Job(folder, clock, note, Models(say, journal=journal, budget=budget))
         except KeyboardInterrupt:
@@ -412,42 +472,51 @@ def _say_spent(rows: Sequence[Spent]) -> None:
 
 
 def _execute(
-    config: AnyConfig, runs: Path, *, until: str, folder_name: str = "", limits: _Limits = _NO_LIMITS
+    config: AnyConfig, runs: Path, *, until: str, folder_name: str = "", how: _How = _PLAINLY
 ) -> None:
     from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
     from scrutable.pipeline.composition.jobs import runner_of
+    from scrutable.pipeline.composition.workers import Share, opened
     from scrutable.pipeline.config import MatrixConfig, RecurseConfig, TrainConfig
 
     if isinstance(config, TrainConfig):
         raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
     if isinstance(config, BehavioursConfig):
-        return _study(config, runs, until=until, folder_name=folder_name, limits=limits)
+        return _study(config, runs, until=until, folder_name=folder_name, how=how)
     if isinstance(config, RecurseConfig | MatrixConfig) and until not in ("score", "gate"):
         raise ConfigError(f"{config.name} is made of several runs, and cannot stop after a stage of one")
     if isinstance(config, RecurseConfig) and until == "score":
-        return _ladder(config, runs / (folder_name or config.name), limits)
+        return _ladder(config, runs / (folder_name or config.name), how)
     if isinstance(config, MatrixConfig) and until == "score":
-        return _matrix(config, runs / (folder_name or config.name), limits)
+        return _matrix(config, runs / (folder_name or config.name), how)
     if isinstance(config, BehaviourSelftestConfig):
         raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
-    with _job(config, runs / (folder_name or config.name), level="level-0", limits=limits) as job:
-        runner, parts = runner_of(
-            config, job.folder, say=say, watch=job.clock, note=job.note, models=job.models
-        )
-        if until == "gate":
-            runner.gate()
-        else:
-            if not runner.is_simulated:
-                parts.check()
-            runner.run(until=until)
+    with _job(config, runs / (folder_name or config.name), level="level-0", how=how) as job:
+        share = Share.of(config, job.folder.path, max_tokens=how.tokens, max_dollars=how.dollars)
+        with opened(how.executor, share, workers=how.workers, address=how.ray_address) as executor:
+            runner, parts = runner_of(
+                config,
+                job.folder,
+                say=say,
+                watch=job.clock,
+                note=job.note,
+                models=job.models,
+                executor=executor,
+            )
+            if until == "gate":
+                runner.gate()
+            else:
+                if not runner.is_simulated:
+                    parts.check()
+                runner.run(until=until)
         _say_what_there_is(job.folder, until=until)
 
 
-def _ladder(config: RecurseConfig, path: Path, limits: _Limits) -> None:
+def _ladder(config: RecurseConfig, path: Path, how: _How) -> None:
     """A study of recursion; exit code 3 where no claim could be followed, with the report of why."""
     from scrutable.pipeline.composition.recursion import recurse as follow
 
-    with _job(config, path, level="recursion", limits=limits) as job:
+    with _job(config, path, level="recursion", how=how) as job:
         rows, why = follow(
             config,
             path,
@@ -464,11 +533,11 @@ def _ladder(config: RecurseConfig, path: Path, limits: _Limits) -> None:
         sys.exit(3)
 
 
-def _matrix(config: MatrixConfig, path: Path, limits: _Limits) -> None:
+def _matrix(config: MatrixConfig, path: Path, how: _How) -> None:
     """Every explainer on every subject, and what size, family and level do to the score."""
     from scrutable.pipeline.composition.matrix import run_matrix
 
-    with _job(config, path, level="recursion", limits=limits) as job:
+    with _job(config, path, level="recursion", how=how) as job:
         found = run_matrix(config, path, models=job.models, say=say, watch=job.clock, note=job.note)
         say_result(f"{'subject':<22}{'explainer':<16}{'excess correlation':<28}units")
         for cell in found.cells:
@@ -537,14 +606,14 @@ def _print_ledger(rows: Sequence[LedgerRow]) -> None:
         say_result(f"{row.ladder:<12}{tier:<9}{row.level:>5}  {row.n_claims:>6}{cells}")
 
 
-def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str, limits: _Limits) -> None:
+def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str, how: _How) -> None:
     from scrutable.pipeline.composition.behaviours import study_of
 
     if until == "gate":
         raise ConfigError(
             f"{config.name} is a study of behaviours: `scrutable selftest --behaviours` tries it"
         )
-    with _job(config, runs / (folder_name or config.name), level="level-0", limits=limits) as job:
+    with _job(config, runs / (folder_name or config.name), level="level-0", how=how) as job:
         study, parts = study_of(
             config,
             config.subject,

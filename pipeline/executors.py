@@ -113,14 +113,17 @@ class OnRay:
                 "ray is not installed (extra `ray`): install it, or use --executor processes"
             ) from None
         self._ray, self._workers, self._resources = ray, workers, resources
-        ray.init(
-            address=address or None,
-            num_cpus=None if address else workers,
-            include_dashboard=False if not address else None,
-            log_to_driver=False,
-            ignore_reinit_error=True,
-        )
-        self._remote: Any = ray.remote(max_retries=_DEATHS, retry_exceptions=False)(do)
+        if address:
+            ray.init(address=address, log_to_driver=False)
+        else:  # on loopback only
+            ray.init(
+                num_cpus=workers, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1"
+            )
+
+        def work(task: Task) -> None:
+            do(task)
+
+        self._remote: Any = ray.remote(max_retries=_DEATHS, retry_exceptions=False)(work)
 
     def __call__(self, tasks: Sequence[Task], do: Do, *, lanes: int, finished: Callable[[], None]) -> None:
         """Ray starts a task again whose worker died."""

@@ -43,6 +43,7 @@ from scrutable.pipeline.records import (
     GateCase,
     GateResult,
     Metric,
+    Prompt,
     RatePoint,
     Score,
     Simulation,
@@ -147,7 +148,8 @@ class Runner:
             return False
         if self.twin and not self.twin.is_simulated:
             return False
-        return not any(self.tasks(stage) for stage in ("explain", "simulate", "judge"))
+        asking = ("explain", "simulate", "judge")
+        return not any(self.tasks(stage, name) for stage in asking for name in self.names(stage))
 
     @property
     def _shards(self) -> list[Sequence[Unit]]:
@@ -168,20 +170,39 @@ class Runner:
 
     # -- shards -------------------------------------------------------------------------------
 
-    def tasks(self, stage: str) -> list[Task]:
-        """The shards of a stage that have no part file yet."""
+    @property
+    def has_excerpts(self) -> bool:
+        """True if there is all that a worker needs to begin."""
+        return self.source.is_collected and len(self.folder.parts("excerpts")) == len(self._shards)
+
+    def names(self, stage: str) -> list[str]:
+        """The explainers, pairs or panels of a stage, each with shards of its own."""
         names: Mapping[str, Iterable[str]] = {
             "explain": self.config.explainers,
             "simulate": self.plan.pairs,
             "judge": self.plan.panels,
             "rates": [""] if self.config.scoring.budgets else [],
         }
-        return [
-            Task(stage, name, number)
-            for name in names[stage]
-            for number in range(len(self._shards))
-            if not self._part_of(Task(stage, name, number)).exists()
-        ]
+        return list(names[stage])
+
+    def tasks(self, stage: str, name: str) -> list[Task]:
+        """The shards that have no part file yet."""
+        tasks = [Task(stage, name, number) for number in range(len(self._shards))]
+        return [task for task in tasks if not self._part_of(task).exists()]
+
+    def prompts(self, stage: str, name: str) -> list[Prompt]:
+        """The prompts that the missing shards of an explainer or a pair would send."""
+        found: list[Prompt] = []
+        for task in self.tasks(stage, name):
+            if stage == "explain":
+                sources = self._explanations(of_another(self.config.explainers[name]))
+                jobs, _ = self._explanatory(self._shards[task.number], sources, name)
+                found += self.parts.explainer(name).prompts(jobs) if jobs else []
+            else:
+                explainer, simulator = self.plan.pairs[name]
+                jobs_of = self._simulation_jobs(self._explanations(explainer))
+                found += self.parts.simulator(simulator).prompts(jobs_of(task.number))
+        return found
 
     def do(self, task: Task) -> None:
         """Works on one shard; what several shards of a stage have in common is made for the first."""
@@ -189,7 +210,10 @@ class Runner:
 
     def _work(self, stage: str) -> None:
         """All shards of a stage that are missing, explainer by explainer or pair by pair."""
-        for name, tasks in _grouped(self.tasks(stage), lambda task: task.name).items():
+        for name in self.names(stage):
+            tasks = self.tasks(stage, name)
+            if not tasks:
+                continue
             self.parts.describe(stage, name)
             with self.watch(f"{stage}: {name}" if name else stage) as progress:
                 count = _counting(progress, first=len(self._shards) - len(tasks), total=len(self._shards))
@@ -280,19 +304,28 @@ class Runner:
 
     def _simulating(self, pairing: str) -> Callable[[int], None]:
         explainer, simulator = self.plan.pairs[pairing]
-        explanations = self._explanations(explainer)
-        nulls = self._nulls(explanations)
+        jobs_of = self._simulation_jobs(self._explanations(explainer))
         made = self.parts.simulator(simulator)
 
         def work(number: int) -> None:
-            jobs = [
+            answers = made.simulate(jobs_of(number))
+            self._write_part("simulations", pairing, number, Simulation, answers)
+
+        return work
+
+    def _simulation_jobs(
+        self, explanations: Mapping[str, Sequence[Explanation]]
+    ) -> Callable[[int], list[SimulationJob]]:
+        nulls = self._nulls(explanations)
+
+        def jobs_of(number: int) -> list[SimulationJob]:
+            return [
                 SimulationJob(unit.id, explanation, self._passages(unit.id))
                 for unit in self._shards[number]
                 for explanation in _own_and_nulls(unit.id, explanations, nulls, of_each=True)
             ]
-            self._write_part("simulations", pairing, number, Simulation, made.simulate(jobs))
 
-        return work
+        return jobs_of
 
     def _passages(self, unit: str) -> tuple[Any, ...]:
         return tuple(e.passage for e in self._excerpts[unit] if e.split != "explain")

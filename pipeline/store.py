@@ -15,6 +15,7 @@ import dataclasses
 import errno
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,14 +99,16 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @contextmanager
-    def opened(self, config: AnyConfig) -> Iterator[None]:
+    def opened(self, config: AnyConfig, *, is_shared: bool = False) -> Iterator[None]:
         """Creates the folder or continues it, and keeps other processes out meanwhile.
+
+        With `is_shared`, other processes that say so too may be in it.
 
         Raises RunFolderError if it was made from another config, or another process is in it.
         """
         with writing(self.path):
             self.level.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path / "lock"):
+        with _locked(self.path / "lock", is_shared=is_shared):
             if self.config_path.exists():
                 keys = differing_keys(self.config(), config)
                 if keys:
@@ -116,8 +119,9 @@ class RunFolder:
             else:
                 text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
                 self.write_text(self.config_path, text)
-            for leftover in self.path.rglob(".partial-*"):
-                leftover.unlink()
+            if not is_shared:  # else they may be somebody's who is writing
+                for leftover in self.path.rglob(".partial-*"):
+                    leftover.unlink()
             yield
 
     def config(self) -> AnyConfig:
@@ -298,7 +302,7 @@ def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{path.name}")
+        partial = path.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
         try:
             fill(partial)
             _flush_to_disk(partial)
@@ -356,22 +360,22 @@ def _flush_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, *, is_shared: bool) -> Iterator[None]:
     """Holds an advisory lock; where the platform has none, nothing keeps a second process out."""
     with writing(path):
         file = path.open("a")
     with file:
-        _lock(file, path)
+        _lock(file, path, is_shared=is_shared)
         yield
 
 
-def _lock(file: IO[str], path: Path) -> None:
+def _lock(file: IO[str], path: Path, *, is_shared: bool) -> None:
     try:
         import fcntl
     except ImportError:
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunFolderError(
             f"another process is working in {path.parent}: wait for it, or run under another name (name=...)"

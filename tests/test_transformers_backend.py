@@ -25,6 +25,7 @@ from scrutable.pipeline.records import (
     ReadChoice,
     ReadLabels,
 )
+from scrutable.pipeline.spelling import lead_ids
 
 CPU = Placement("cpu", "float32")
 LABELS = ("0", "9", "*")
@@ -411,7 +412,7 @@ def choosing(text: str, *labels: str, shared: tuple[str, ...] = (), **fields: An
 
 def likelihood(world: World, text: str, ending: str) -> float:
     """Natural-log probability of an ending after a text, by one plain forward pass."""
-    lead = world.backend._lead
+    lead = lead_ids(world.tokenizer)
     ids = [*lead, *world.tokenizer(text, add_special_tokens=False)["input_ids"]]
     more = world.tokenizer(ending, add_special_tokens=False)["input_ids"]
     with torch.inference_mode():

@@ -44,6 +44,7 @@ from scrutable.pipeline.config import (
 )
 from scrutable.pipeline.cutting import cut_corpus
 from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.executors import Executor, InThisProcess
 from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.importing import Given, Importer, read_given, unread
 from scrutable.pipeline.prompting import template
@@ -273,6 +274,7 @@ def runner_of(
     watch: Watch,
     note: Callable[[str, Any], None],
     models: Models | None = None,
+    executor: Executor | None = None,
 ) -> tuple[Runner, Composition]:
     """The stages of a job and the maker of their parts.
 
@@ -305,7 +307,20 @@ def runner_of(
         )
         if not study.is_scored:
             behaving.check()
-    return Runner(config, folder, source, parts, EVALUATION, plan, watch, note, twin=twin, study=study), parts
+    runner = Runner(
+        config,
+        folder,
+        source,
+        parts,
+        EVALUATION,
+        plan,
+        watch,
+        note,
+        executor=executor or InThisProcess(),
+        twin=twin,
+        study=study,
+    )
+    return runner, parts
 
 
 def _twin_of(
