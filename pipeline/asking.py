@@ -15,10 +15,10 @@ from typing import Protocol
 from scrutable.pipeline.errors import BudgetReached
 from scrutable.pipeline.journal import Journal, dollars, key_of
 from scrutable.pipeline.protocols import Ask
-from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt
+from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Prompt, ReadLabels
 from scrutable.pipeline.sections import PriceConfig
 
-_LETTERS_PER_TOKEN = 4  # to reserve by, before the server has counted
+_LETTERS_PER_TOKEN = 3  # to reserve by, before the server has counted; English has more
 _KEPT_FAILURES = ("refused", "too_long")  # an answer that would be the same at every attempt
 
 Admit = Callable[[int], None]
@@ -110,8 +110,13 @@ class Purse:
         self.journal.charge(self.role, self.model, price=self._price, replayed=len(keys))
 
     def _expected(self, prompt: Prompt) -> tuple[int, float]:
-        prompts = len(prompt.whole) // _LETTERS_PER_TOKEN + 1
-        replies = prompt.read.max_tokens if isinstance(prompt.read, Generate) else 1
+        read = prompt.read
+        lengths = [len(prompt.whole)]
+        if isinstance(read, ReadLabels):  # a server reads each position as a prompt of its own
+            lead = sum(map(len, prompt.shared))
+            lengths = [lead + position for position in read.positions]
+        prompts = sum(length // _LETTERS_PER_TOKEN + 1 for length in lengths)
+        replies = read.max_tokens if isinstance(read, Generate) else len(lengths)
         cost = Cost(prompts, prompts, replies)
         return prompts + replies, dollars(cost, self._price) if self._price else 0.0
 

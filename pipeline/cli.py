@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from scrutable.pipeline.behaviours.counting import StagePrompts
     from scrutable.pipeline.behaviours.study import Study
     from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.config import AnyConfig, MatrixConfig, RecurseConfig
+    from scrutable.pipeline.config import AnyConfig, MatrixConfig, RecurseConfig, RunConfig
     from scrutable.pipeline.forecast import StageForecast
     from scrutable.pipeline.journal import Spent
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.recursion.records import LedgerRow
+    from scrutable.pipeline.runner import Runner
     from scrutable.pipeline.store import RunFolder
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ models_app = typer.Typer(help="Named models and corpora.", no_args_is_help=True,
 app.add_typer(models_app, name="models")
 simulator_app = typer.Typer(help="Trained simulators.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(simulator_app, name="simulator")
+batch_app = typer.Typer(help="OpenAI batch files.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(batch_app, name="batch")
 
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, for example configs/demo.yaml.")]
 Overrides = Annotated[
@@ -105,7 +108,7 @@ def run(
         raise ConfigError(f"--until {until}: no such stage (allowed: {', '.join(_STAGES)})")
     resolved = _limited(load_config(config, overrides or ()), limit)
     if dry_run:
-        _forecast(resolved)
+        _forecast(resolved, runs)
     else:
         _execute(resolved, runs, until=until, how=_How(max_tokens, max_cost, executor, workers, ray_address))
 
@@ -276,6 +279,100 @@ def _share(shard: str) -> tuple[int, int]:
     if not (slash and number.isdigit() and of.isdigit() and int(number) < int(of)):
         raise ConfigError(f"--shard {shard}: write K/N with K from 0 to N - 1, for example 0/8")
     return int(number), int(of)
+
+
+@app.command()
+def doctor(
+    endpoint: Annotated[str, typer.Option(help="The address of a server, ending in /v1.")] = "",
+    model: Annotated[str, typer.Option(help="The name of the served model; else the only one.")] = "",
+    key_env: Annotated[str, typer.Option(help="The environment variable of its key.")] = "OPENAI_API_KEY",
+) -> None:
+    """Say what this machine has, and what a server can really do: found by asking, not by its word."""
+    from scrutable.pipeline.composition.diagnosis import of_endpoint, of_machine
+
+    for line in of_endpoint(endpoint, model, key_env=key_env) if endpoint else of_machine():
+        say_result(line)
+
+
+@app.command()
+def journal(
+    runs: RunsFolder = Path("runs"),
+    prune: Annotated[bool, typer.Option("--prune", help="Drop answers, all or as the next two say.")] = False,
+    run: Annotated[str, typer.Option(help="Only those of this run.")] = "",
+    unused_for: Annotated[
+        float | None, typer.Option(min=0, help="Only those not used for this many days.")
+    ] = None,
+) -> None:
+    """How much is kept of answers that were paid for, what all runs have spent, and dropping answers."""
+    import time
+
+    from scrutable.pipeline.journal import FILE, Journal
+
+    path = runs / FILE
+    if not path.exists():
+        raise ConfigError(f"there is no journal at {path}: no run in {runs} has asked a model yet")
+    kept = Journal(path, run="")
+    if prune:
+        since = time.time() - unused_for * 86400 if unused_for is not None else None
+        say_result(f"dropped {kept.prune(run=run or None, unused_since=since):,} answers")
+    for row in kept.kept():
+        age = (time.time() - row.used) / 86400
+        say_result(
+            f"{row.run}: {row.answers:,} answers of {row.model}, {row.bytes / 1e6:,.1f} MB, "
+            f"last used {age:.1f} days ago"
+        )
+    _say_spent(kept.spent(), show=say_result)
+    say_result(f"{path}: {path.stat().st_size / 1e6:,.1f} MB")
+    kept.close()
+
+
+@batch_app.command("export")
+def batch_export(
+    config: ConfigPath,
+    to: Annotated[Path, typer.Option(help="The JSONL file to write.")],
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Read the subject if need be, and write what the next stage would ask of servers."""
+    from scrutable.pipeline.composition.batches import export_batch
+
+    with _served_run(config, overrides, runs) as (runner, job):
+        for stage in runner.source.stages().values():
+            stage()
+        count = export_batch(runner, job.models, to)
+    say_result(f"{to}: {count:,} requests" if count else "nothing is left to ask of a server")
+
+
+@batch_app.command("import")
+def batch_import(
+    config: ConfigPath,
+    source: Annotated[Path, typer.Option("--from", help="The output file of the batch, JSONL.")],
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Put the answers of a batch where the run looks first; then go on with `scrutable run`."""
+    from scrutable.pipeline.composition.batches import import_batch
+
+    with _served_run(config, overrides, runs) as (runner, job):
+        found = import_batch(runner, job.models, source, say=say)
+    say_result(f"{found.answered:,} answers kept, {found.failed:,} failed, {found.unknown:,} not asked for")
+
+
+@contextmanager
+def _served_run(config: Path, overrides: list[str] | None, runs: Path) -> Iterator[tuple[Runner, _Job]]:
+    """A run some of whose parts are asked of servers. Raises ConfigError for another."""
+    from scrutable.pipeline.composition.batches import served_parts
+    from scrutable.pipeline.composition.jobs import runner_of
+    from scrutable.pipeline.config import RunConfig, load_config
+
+    resolved = load_config(config, overrides or ())
+    if not isinstance(resolved, RunConfig) or not served_parts(resolved):
+        raise ConfigError(f"{config}: no explainer or simulator has a server's address as its backend")
+    with _job(resolved, runs / resolved.name, level="level-0") as job:
+        runner, _ = runner_of(
+            resolved, job.folder, say=say, watch=job.clock, note=job.note, models=job.models
+        )
+        yield runner, job
 
 
 @app.command()
@@ -460,12 +557,13 @@ def _job(config: AnyConfig, path: Path, *, level: str = "", how: _How = _PLAINLY
             journal.close()
 
 
-def _say_spent(rows: Sequence[Spent]) -> None:
-    """What each role has asked and what that took, over all starts of the run."""
+def _say_spent(rows: Sequence[Spent], *, show: Callable[[str], None] | None = None) -> None:
+    """What each role has asked and what that took, over all starts of its run."""
     for row in rows:
         price = "price unknown" if row.unpriced else f"${row.dollars:,.4f}" if row.dollars else "free"
-        say(
-            f"{row.role}: {row.calls:,} calls to {row.model} ({row.failed:,} failed, {row.replayed:,} from "
+        who = f"{row.run}, {row.role}" if show else row.role
+        (show or say)(
+            f"{who}: {row.calls:,} calls to {row.model} ({row.failed:,} failed, {row.replayed:,} from "
             f"the journal), {row.prompt_tokens:,} prompt tokens ({row.computed_tokens:,} computed), "
             f"{row.generated_tokens:,} written, {price}"
         )
@@ -745,7 +843,7 @@ def _print_prompts(stages: Sequence[StagePrompts]) -> None:
     say_result("nothing was written; these are at most: what is asked twice alike is computed once")
 
 
-def _forecast(config: AnyConfig) -> None:
+def _forecast(config: AnyConfig, runs: Path) -> None:
     from scrutable.pipeline.behaviours.config import BehavioursConfig
     from scrutable.pipeline.composition.behaviours import prompts_of
     from scrutable.pipeline.composition.jobs import Composition, plan_of
@@ -757,25 +855,61 @@ def _forecast(config: AnyConfig) -> None:
         return _print_prompts(prompts_of(config, seed=config.seed))
     if not isinstance(config, RunConfig):
         raise ConfigError(f"--dry-run times a run; {config.name} is a job of another kind")
-    composition = Composition(config, say=say, note=lambda _key, _fact: None)
+    composition = Composition(config, say=say, note=lambda _key, _fact: None, is_rehearsal=True)
     composition.check()
     clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
     plan = plan_of(config)
     panels = {name: (panel.explainer, panel.judge) for name, panel in plan.panels.items()}
     _print_forecast(forecast(config, composition, plan.pairs, panels, watch=clock))
+    _say_what_is_kept(config, runs / config.name)
+
+
+def _say_what_is_kept(config: RunConfig, path: Path) -> None:
+    """How many of the questions that a begun run still has are answered in the journal."""
+    from scrutable.pipeline.composition.batches import count_kept, served_parts
+    from scrutable.pipeline.composition.jobs import runner_of
+    from scrutable.pipeline.composition.models import Models
+    from scrutable.pipeline.journal import FILE, Journal
+    from scrutable.pipeline.progress import StageClock
+    from scrutable.pipeline.store import RunFolder
+
+    if not served_parts(config) or not (path.parent / FILE).exists() or not (path / "config.yaml").exists():
+        return
+    journal = Journal(path.parent / FILE, run=path.name)
+    models = Models(say, journal=journal)
+    clock = StageClock(is_terminal=False, say=say)
+    folder = RunFolder(path)
+    runner, _ = runner_of(config, folder, say=say, watch=clock, note=lambda _key, _fact: None, models=models)
+    if runner.has_excerpts:
+        for part, kept, asked in count_kept(runner, models):
+            say_result(f"{part}: {kept:,} of {asked:,} questions that are left are answered in the journal")
+    journal.close()
 
 
 def _print_forecast(lines: list[StageForecast]) -> None:
-    say_result(f"{'stage':<32}{'units':>9}{'prompts':>10}{'model tokens':>14}{'expected':>12}")
+    say_result(f"{'stage':<34}{'units':>9}{'prompts':>10}{'model tokens':>14}{'cost':>12}{'expected':>12}")
     for line in lines:
         say_result(
-            f"{line.stage:<32}{line.units:>9,}{line.prompts:>10,}{line.tokens:>14,}{_duration(line.seconds):>12}"
+            f"{line.stage:<34}{line.units:>9,}{line.prompts:>10,}{line.tokens:>14,}"
+            f"{_dollars(line.dollars):>12}{_duration(line.seconds):>12}"
         )
     known = [line.seconds for line in lines if line.seconds == line.seconds]
     total = f"{'' if len(known) == len(lines) else 'at least '}{_duration(sum(known))}"
     tokens = sum(line.tokens for line in lines)
-    say_result(f"{'all':<32}{'':>9}{sum(line.prompts for line in lines):>10,}{tokens:>14,}{total:>12}")
+    priced = [line.dollars for line in lines if line.dollars == line.dollars]
+    cost = f"{'' if len(priced) == len(lines) else 'at least '}{_dollars(sum(priced))}"
+    prompts = sum(line.prompts for line in lines)
+    say_result(f"{'all':<34}{'':>9}{prompts:>10,}{tokens:>14,}  {cost:>10}  {total:>10}")
     say_result("nothing was written; times are measured on a small sample and exclude downloads and loading")
+    if any(line.dollars for line in lines):
+        say_result(
+            "a server that costs, or whose price is unknown, was not asked: its prompts were rendered and "
+            "their tokens counted, each reply as long as it may be; how long it takes is not known"
+        )
+
+
+def _dollars(amount: float) -> str:
+    return "unknown" if amount != amount else f"${amount:,.4f}" if amount else "free"
 
 
 def _duration(seconds: float) -> str:

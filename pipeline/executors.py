@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from scrutable.pipeline.errors import CapabilityError, RunFolderError
 
-_DEATHS = 3  # of workers in one stage, before the stage is given up
+_DEATHS = 3  # of workers in a row without a shard done between, before a stage is given up
 
 
 class Task(NamedTuple):
@@ -61,8 +61,8 @@ class Processes:
     def __call__(self, tasks: Sequence[Task], do: Do, *, lanes: int, finished: Callable[[], None]) -> None:
         """A killed worker is replaced, and its shard made again. Raises RunFolderError after three."""
         del do, lanes
-        missing = list(tasks)
-        for _ in range(_DEATHS):
+        missing, deaths = list(tasks), 0
+        while deaths < _DEATHS:
             pool = self._opened()
             futures = {pool.submit(self._do, task): task for task in missing}
             done: set[Task] = set()
@@ -71,10 +71,11 @@ class Processes:
                 return
             except BrokenProcessPool:
                 missing = [task for task in missing if task not in done]
+                deaths = 1 if done else deaths + 1
                 self.close()
         raise RunFolderError(
-            f"workers died {_DEATHS} times, at last before {missing[0].stage} {missing[0].name} was done: is "
-            "there memory for so many? Give fewer with --workers, and run the same command again"
+            f"workers died {_DEATHS} times in a row, at last before {missing[0].stage} {missing[0].name} was "
+            "done: is there memory for so many? Give fewer with --workers, and run the same command again"
         )
 
     def _opened(self) -> concurrent.futures.ProcessPoolExecutor:

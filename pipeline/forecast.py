@@ -17,7 +17,7 @@ import numpy as np
 
 from scrutable.pipeline.config import CompilingConfig, RunConfig, SamplesConfig, of_another
 from scrutable.pipeline.cutting import cut_corpus
-from scrutable.pipeline.protocols import Examination, Explanatory, Parts, SimulationJob, Subject, Watch
+from scrutable.pipeline.protocols import Examination, Explanatory, Parts, SimulationJob, Subject, Tab, Watch
 from scrutable.pipeline.records import (
     SPLITS,
     Cost,
@@ -33,6 +33,7 @@ from scrutable.pipeline.selection import select_units
 from scrutable.pipeline.windows import Windows
 
 _SAMPLED_UNITS = 2
+_STAND_IN = "words and phrases that have to do with travel by sea"  # for what a server would have written
 T = TypeVar("T")
 
 
@@ -44,7 +45,8 @@ class StageForecast:
     units: int
     prompts: int  # 0 where no language model is asked
     tokens: int  # that a model computes or writes; 0 where there is none
-    seconds: float
+    seconds: float  # NaN where it is not known
+    dollars: float = 0.0  # NaN where the price is not known
 
 
 Written = dict[str, dict[str, Explanation]]
@@ -147,7 +149,11 @@ def _explain_line(
     sources = written.get(of_another(config.explainers[name]), {})
     jobs = [job._replace(source=sources.get(job.unit)) for job in jobs]
     explainer.explain(jobs[:1])  # loads and warms up what is lazy
+    parts.tab("explain", name)
     seconds, answers = _timed(lambda: explainer.explain(jobs))
+    if tab := parts.tab("explain", name):
+        written[name] = {job.unit: Explanation(job.unit, name, "english", _STAND_IN) for job in jobs}
+        return _tabbed(f"explain: {name}", n_units, tab, share=n_units / len(jobs))
     written[name] = {}
     for answer in answers:
         if isinstance(answer, Explanation):
@@ -182,10 +188,13 @@ def _simulate_line(
     passages = tuple(excerpt.passage for excerpt in job.shown)
     sample = [SimulationJob(unit=job.unit, explanation=written[job.unit], passages=passages)]
     made.simulate(sample)
+    parts.tab("simulate", pair)
     seconds, answers = _timed(lambda: made.simulate(sample))
     n_passages = n_units * sum(excerpts_in(config.samples, split) for split in SPLITS if split != "explain")
     n_explanations = (1 + min(config.scoring.nulls, n_units - 1)) * candidates_of(config, explainer)
     share = n_passages * n_explanations / len(passages)
+    if tab := parts.tab("simulate", pair):
+        return _tabbed(stage, n_units, tab, share=share)
     n_prompts = len(made.prompts(sample))
     return StageForecast(
         stage, n_units, round(n_prompts * share), round(_tokens(answers) * share), seconds * share
@@ -209,12 +218,18 @@ def _judge_line(
         for job in jobs
         if job.unit in written or not made.reads_explanations
     ]
+    n_explanations = 1 + min(config.scoring.nulls, n_units - 1) if made.reads_explanations else 1
     made.judge(sample)
+    parts.tab("judge", panel)
     seconds, answers = _timed(lambda: made.judge(sample))
+    tab = parts.tab("judge", panel)
+    if tab and not tab.prompts:  # its excerpts do not differ enough for a single question
+        return StageForecast(f"judge: {panel}", n_units, 0, 0, math.nan, math.nan)
+    if tab:
+        return _tabbed(f"judge: {panel}", n_units, tab, share=n_units * n_explanations / len(sample))
     verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
     if not verdicts:
         return StageForecast(f"judge: {panel}", n_units, 0, 0, float("nan"))
-    n_explanations = 1 + min(config.scoring.nulls, n_units - 1) if made.reads_explanations else 1
     share = n_units * n_explanations / len({verdict.unit for verdict in verdicts})
     return StageForecast(
         f"judge: {panel}",
@@ -222,6 +237,14 @@ def _judge_line(
         round(len(verdicts) * share),
         round(_tokens(verdicts) * share),
         seconds * share,
+    )
+
+
+def _tabbed(stage: str, n_units: int, tab: Tab, *, share: float) -> StageForecast:
+    """What a server would be asked that was not: at most, since replies may be shorter."""
+    tokens = tab.prompt_tokens + tab.reply_tokens
+    return StageForecast(
+        stage, n_units, round(tab.prompts * share), round(tokens * share), math.nan, tab.dollars * share
     )
 
 
@@ -237,6 +260,7 @@ def _twin_line(n_twin: int, lines: Sequence[StageForecast], *, n_units: int) -> 
         round(sum(line.prompts * share(line) for line in lines)),
         round(sum(line.tokens * share(line) for line in lines)),
         sum(line.seconds * share(line) for line in lines if share(line) and not math.isnan(line.seconds)),
+        sum(line.dollars * share(line) for line in lines if share(line)),
     )
 
 

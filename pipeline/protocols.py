@@ -425,6 +425,15 @@ class Gate(NamedTuple):
     table: str  # the results as the command prints them
 
 
+class Tab(NamedTuple):
+    """What a rehearsed part would have asked of a server that was not asked."""
+
+    prompts: int
+    prompt_tokens: int
+    reply_tokens: int  # each reply as long as it may be
+    dollars: float  # NaN where the price is unknown
+
+
 class Parts(Protocol):
     """Makes the parts of a job; what is expensive is made when it is first asked for."""
 
@@ -448,6 +457,10 @@ class Parts(Protocol):
 
     def lanes(self, stage: str, name: str) -> int:
         """How many shards of a stage one process should have under way: 1 where it does the work itself."""
+        ...
+
+    def tab(self, stage: str, name: str) -> Tab | None:
+        """What a part has asked since the last call, in a rehearsal; None for one that was really asked."""
         ...
 
     def gate(self, progress: Progress) -> Gate:

@@ -151,7 +151,7 @@ class Runner:
         asking = ("explain", "simulate", "judge")
         return not any(self.tasks(stage, name) for stage in asking for name in self.names(stage))
 
-    @property
+    @cached_property
     def _shards(self) -> list[Sequence[Unit]]:
         return shards_of(self.source.units, self.config.shard)
 

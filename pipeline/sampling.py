@@ -8,7 +8,7 @@ Shape key: U units, S strata, K slots of one stratum.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,10 +52,14 @@ class Captured:
     top_strata: NDArray[np.int8]  # (splits, U, K_top) stratum of each top window
     slots: NDArray[np.int32]  # (splits, U, S, K), -1 where there are fewer
     population: NDArray[np.int32]  # (splits, U, S) windows in each stratum
+    places: dict[str, int] = field(init=False, repr=False, compare=False)  # unit → its place
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", {unit.id: u for u, unit in enumerate(self.units)})
 
     def sampled(self, unit: str, split: Split, *, top: int, per_stratum: int) -> Sampled:
         """The sample of one unit. Raises KeyError for an unknown unit."""
-        u = {unit.id: u for u, unit in enumerate(self.units)}[unit]
+        u = self.places[unit]
         s = SPLITS.index(split)
         return design(
             top=[int(w) for w in self.top_windows[s, u][:top] if w >= 0],
@@ -66,8 +70,7 @@ class Captured:
 
     def only(self, units: Sequence[str]) -> Captured:
         """The same for some units, in the order given. Raises KeyError for an unknown one."""
-        places = {unit.id: u for u, unit in enumerate(self.units)}
-        index = [places[unit] for unit in units]
+        index = [self.places[unit] for unit in units]
         return Captured(
             units=tuple(self.units[u] for u in index),
             **{name: array[:, index] for name, array in self.arrays().items()},

@@ -39,6 +39,11 @@ class PriceConfig(Section):
     generated: Annotated[float, Field(ge=0)]
     cached: Annotated[float, Field(ge=0)] | None = None  # of tokens found in its cache; None: as prompt
 
+    @property
+    def is_free(self) -> bool:
+        """True if nothing costs anything."""
+        return not (self.prompt or self.generated or self.cached)
+
 
 class ServerConfig(Section):
     """Servers that all serve one model behind the OpenAI interface."""

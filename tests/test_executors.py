@@ -113,7 +113,7 @@ def test_a_killed_process_is_replaced_and_its_shard_made_again(tmp_path: Path) -
 
 def test_a_shard_that_kills_every_process_is_given_up_in_one_line(tmp_path: Path) -> None:
     pool = Processes(1, functools.partial(die, tmp_path))
-    with pytest.raises(RunFolderError, match="workers died 3 times"):
+    with pytest.raises(RunFolderError, match="workers died 3 times in a row"):
         pool(TASKS, lambda _task: None, lanes=1, finished=lambda: None)
     pool.close()
 

@@ -117,6 +117,9 @@ class ToyServer:
             return self._send(writer, 401, _error(said, "invalid_api_key"))
         if method == "GET":
             return self._send(writer, *self._get(path))
+        if path == "/tokenize":
+            status, reply = self._post(path, body)
+            return self._send(writer, status, json.dumps(reply))
         prompt = json.dumps([body.get("prompt"), body.get("messages")])
         attempt = self.attempts[prompt]
         self.attempts[prompt] += 1
@@ -129,8 +132,7 @@ class ToyServer:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.latency)
-            fault = "" if path.endswith("/tokenize") else self.fault(prompt, attempt)
-            return await self._answer(writer, path, body, fault)
+            return await self._answer(writer, path, body, self.fault(prompt, attempt))
         finally:
             self.in_flight -= 1
             if style:
@@ -211,7 +213,8 @@ class ToyServer:
             said = f"This model's maximum context length is {self.max_model_len} tokens."
             return 400, json.loads(_error(said, "context_length_exceeded"))
         choices = [self._choice(n, prompt, body, path) for n, prompt in enumerate(prompts)]
-        usage: dict[str, Any] = {"prompt_tokens": sum(lengths), "completion_tokens": len(prompts)}
+        n_tokens = sum(len(p) if isinstance(p, list) else len(p) // 4 + 1 for p in prompts)
+        usage: dict[str, Any] = {"prompt_tokens": n_tokens, "completion_tokens": len(prompts)}
         if self.is_vllm:
             usage["prompt_tokens_details"] = {"cached_tokens": 0}
         return 200, {"choices": choices, "usage": usage, "system_fingerprint": self.version}
@@ -247,7 +250,7 @@ def _prompts(body: dict[str, Any]) -> list[Any]:
 
 
 def _ids(prompt: Any) -> list[int]:
-    """A token is a byte."""
+    """A token is a byte, though a text is charged by four of them."""
     return list(prompt.encode()) if isinstance(prompt, str) else list(prompt)
 
 

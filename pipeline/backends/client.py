@@ -36,6 +36,7 @@ Json = dict[str, Any]
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before the second attempt, doubled for each, and at most
 _LONGEST_ASKED = 300.0  # a server may ask us to wait this long
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
+_POOLS, _CONNECTIONS = 16, 8  # of one endpoint at most, and in each about
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
 
@@ -70,11 +71,18 @@ class _Endpoint:
     """One address and what we know of it."""
 
     url: str
-    client: openai.AsyncOpenAI
+    clients: Sequence[openai.AsyncOpenAI]
     gate: Gate
     styles: Styles = field(default_factory=Styles)
     paused_until: float = 0.0
     successes: int = 0
+    turn: int = 0
+
+    @property
+    def client(self) -> openai.AsyncOpenAI:
+        """One of several pools of connections, in turn."""
+        self.turn = (self.turn + 1) % len(self.clients)
+        return self.clients[self.turn]
 
     async def ready(self) -> None:
         """Waits while the server has asked for a pause."""
@@ -92,12 +100,15 @@ class Client:
         self._key = _key_of(config)
         self._random = random.Random(seed)  # of pauses only, which no answer depends on
         self._requests, self._tokens = Pace(config.requests_per_minute), Pace(config.tokens_per_minute)
+        # a pool looks at all its connections for each request, so small ones cost less than a large one
+        pools = range(max(1, min(_POOLS, config.concurrency // _CONNECTIONS)))
         self._endpoints = [
             _Endpoint(
                 url,
-                openai.AsyncOpenAI(
-                    base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout, http_client=None
-                ),
+                [
+                    openai.AsyncOpenAI(base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout)
+                    for _ in pools
+                ],
                 Gate(config.concurrency),
             )
             for url in config.urls
@@ -175,6 +186,11 @@ class Client:
         except (_Passing, _Final) as error:
             raise EndpointError(f"{endpoint.url}{path}: {error}") from None
         except openai.APIStatusError as error:
+            if error.status_code == 404:
+                raise EndpointError(
+                    f"{endpoint.url} has no {path}: is the address right? It ends in /v1 for vLLM and "
+                    "most others"
+                ) from None
             self._raise_terminal(error, endpoint)
             raise EndpointError(f"{endpoint.url}{path} answered {error.status_code}") from None
         except (openai.APIConnectionError, TimeoutError) as error:
@@ -195,7 +211,8 @@ class Client:
     async def close(self) -> None:
         """Lets go of the connections."""
         for endpoint in self._endpoints:
-            await endpoint.client.close()
+            for client in endpoint.clients:
+                await client.close()
 
     @property
     def _where(self) -> str:

@@ -22,7 +22,7 @@ _NO_MASS = float("-inf")
 _VLLM_FLOOR = -9999.0  # how vLLM spells minus infinity in JSON
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
     """One body, and how many answers it asks for."""
 
     path: str
@@ -121,6 +121,25 @@ class OpenAIBackend:
                 assert posted.failure is not None
                 return posted.failure
             replies.append(posted.data)
+        return self._read(prompt, encoded, replies)
+
+    def requests(self, prompt: Prompt) -> list[Request]:
+        """What is sent for a prompt."""
+        return self._requests(prompt, self._encoded(prompt))
+
+    def read_reply(self, prompt: Prompt, reply: Json) -> Completion | CallFailure:
+        """The answer in a reply that came by another way than `answer`."""
+        [request] = self.requests(prompt)
+        if why := self._complaint(reply, request, prompt):
+            return CallFailure("malformed", why)
+        return self._read(prompt, self._encoded(prompt), [reply])
+
+    def _encoded(self, prompt: Prompt) -> Encoded | None:
+        return next(self._encoder.encode([prompt])) if self._encoder else None
+
+    def _read(
+        self, prompt: Prompt, encoded: Encoded | None, replies: Sequence[Json]
+    ) -> Completion | CallFailure:
         choices = [choice for reply in replies for choice in sorted(reply["choices"], key=_index)]
         cost = sum((_cost(reply) for reply in replies), start=Cost())
         if isinstance(prompt.read, Generate):
@@ -131,7 +150,7 @@ class OpenAIBackend:
             rows = [self._labels(choice, prompt) for choice in choices]
         return Completion(label_logprobs=tuple(rows), cost=cost)
 
-    async def _post(self, request: _Request, prompt: Prompt, affinity: str) -> Posted:
+    async def _post(self, request: Request, prompt: Prompt, affinity: str) -> Posted:
         return await self._client.post(
             request.path,
             {"model": self.capabilities.model, **request.body},
@@ -155,7 +174,7 @@ class OpenAIBackend:
 
     # -- what is sent -------------------------------------------------------------------------
 
-    def _requests(self, prompt: Prompt, encoded: Encoded | None) -> list[_Request]:
+    def _requests(self, prompt: Prompt, encoded: Encoded | None) -> list[Request]:
         read = prompt.read
         if isinstance(read, Generate):
             return [self._generate(prompt, encoded, read)]
@@ -175,23 +194,23 @@ class OpenAIBackend:
         style, fields = self._label_fields(read.labels)
         body = {"max_tokens": 1, "temperature": 0, **fields}
         if self.capabilities.takes_several:
-            return [_Request("/completions", {**body, "prompt": beginnings}, len(beginnings), style)]
-        return [_Request("/completions", {**body, "prompt": each}, 1, style) for each in beginnings]
+            return [Request("/completions", {**body, "prompt": beginnings}, len(beginnings), style)]
+        return [Request("/completions", {**body, "prompt": each}, 1, style) for each in beginnings]
 
-    def _generate(self, prompt: Prompt, encoded: Encoded | None, read: Generate) -> _Request:
+    def _generate(self, prompt: Prompt, encoded: Encoded | None, read: Generate) -> Request:
         body: Json = {"temperature": read.temperature, "seed": read.seed}
         if read.stop:
             body["stop"] = list(read.stop)
         if encoded:
             body |= {"prompt": list(encoded.whole), "max_tokens": read.max_tokens}
-            return _Request("/completions", body, 1, "")
+            return Request("/completions", body, 1, "")
         if not prompt.is_chat:
             body |= {"prompt": prompt.whole, "max_tokens": read.max_tokens}
-            return _Request("/completions", body, 1, "")
+            return Request("/completions", body, 1, "")
         body |= {"messages": self._messages(prompt), self.capabilities.length_field: read.max_tokens}
         if prompt.reply_start:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
-        return _Request("/chat/completions", body, 1, "")
+        return Request("/chat/completions", body, 1, "")
 
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
         messages = [{"role": "user", "content": "".join(prompt.shared) + prompt.text}]
@@ -204,7 +223,7 @@ class OpenAIBackend:
             messages.append({"role": "assistant", "content": prompt.reply_start})
         return messages
 
-    def _endings(self, encoded: Encoded) -> list[_Request]:
+    def _endings(self, encoded: Encoded) -> list[Request]:
         """Each ending is read as part of the prompt, which turns the prefix cache off for it."""
         if not self.capabilities.reads_prompts:
             raise CapabilityError(
@@ -213,11 +232,11 @@ class OpenAIBackend:
             )
         body = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
         return [
-            _Request("/completions", {**body, "prompt": [*encoded.whole, *ending]}, 1, "prompt")
+            Request("/completions", {**body, "prompt": [*encoded.whole, *ending]}, 1, "prompt")
             for ending in encoded.endings
         ]
 
-    def _choice_in_chat(self, prompt: Prompt) -> _Request:
+    def _choice_in_chat(self, prompt: Prompt) -> Request:
         can = self.capabilities
         if not can.chat_label_style:
             raise CapabilityError(
@@ -232,7 +251,7 @@ class OpenAIBackend:
         }
         if prompt.reply_start:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
-        return _Request("/chat/completions", body, 1, "top")
+        return Request("/chat/completions", body, 1, "top")
 
     def _label_fields(self, labels: Sequence[str]) -> tuple[str, Json]:
         if self.capabilities.label_style == "token_ids":
@@ -245,7 +264,7 @@ class OpenAIBackend:
 
     # -- what comes back ----------------------------------------------------------------------
 
-    def _complaint(self, data: Json, request: _Request, prompt: Prompt) -> str:
+    def _complaint(self, data: Json, request: Request, prompt: Prompt) -> str:
         choices = data.get("choices")
         if not isinstance(choices, list) or len(choices) != request.count:
             n = len(choices) if isinstance(choices, list) else 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from scrutable.evaluators.trained.adapters import adapter_facts, adapter_folder
 from scrutable.pipeline.assets import resolve_corpus
 from scrutable.pipeline.collecting import Collector
 from scrutable.pipeline.composition.behaviours import study_of
-from scrutable.pipeline.composition.models import Models
+from scrutable.pipeline.composition.models import Models, price_of
 from scrutable.pipeline.config import (
     CausalJudge,
     CompiledExplainer,
@@ -47,8 +48,10 @@ from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.executors import Executor, InThisProcess
 from scrutable.pipeline.explainers import EXPLAINERS
 from scrutable.pipeline.importing import Given, Importer, read_given, unread
+from scrutable.pipeline.journal import dollars
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.protocols import (
+    Ask,
     Evaluation,
     Explainer,
     Gate,
@@ -57,10 +60,11 @@ from scrutable.pipeline.protocols import (
     Services,
     Simulator,
     Subject,
+    Tab,
     Watch,
 )
 from scrutable.pipeline.puzzles import read_puzzles
-from scrutable.pipeline.records import Language, Unit
+from scrutable.pipeline.records import CallFailure, Completion, Cost, Generate, Language, Prompt, Unit
 from scrutable.pipeline.runner import Panel, Plan, Runner, Source, pairings
 from scrutable.pipeline.sections import AskingConfig, ModelConfig, ServerConfig
 from scrutable.pipeline.store import RunFolder
@@ -97,8 +101,14 @@ class Composition:
         say: Callable[[str], None],
         note: Callable[[str, Any], None],
         models: Models | None = None,
+        is_rehearsal: bool = False,
     ) -> None:
-        """`models` are those of another job of this process, whose loaded ones are shared."""
+        """`models` are those of another job of this process, whose loaded ones are shared.
+
+        In a rehearsal, a server that costs money is not asked: what it would be asked is kept for `tab`.
+        """
+        self._is_rehearsal = is_rehearsal
+        self._rehearsed: dict[str, list[Prompt]] = {}
         self._config = config
         self._say = say
         self.note = note
@@ -205,7 +215,27 @@ class Composition:
 
     def _services_of(self, role: str) -> Services:
         """What a leaf may ask, charged to its role."""
-        return self._services._replace(ask=partial(self.models.ask, role=role))
+        return self._services._replace(ask=partial(self._ask, role=role))
+
+    def _ask(self, config: ModelConfig, *, role: str) -> Ask:
+        price = price_of(config)
+        if self._is_rehearsal and not (price and price.is_free):
+            return partial(_refuse_and_keep, self._rehearsed.setdefault(role, []))
+        return self.models.ask(config, role=role)
+
+    def tab(self, stage: str, name: str) -> Tab | None:
+        """What a part has asked since the last call, in a rehearsal; None for one that was really asked."""
+        section, part, config = self._part_of(stage, name)
+        asked = self._rehearsed.get(f"{section[:-1]} {part}")
+        if asked is None or not isinstance(config, ModelConfig):
+            return None
+        prompts = list(dict.fromkeys(asked))
+        asked.clear()
+        n_prompt = sum(self.models.count_prompts(config, prompts))
+        n_reply = sum(p.read.max_tokens if isinstance(p.read, Generate) else 1 for p in prompts)
+        price = price_of(config)
+        paid = dollars(Cost(n_prompt, n_prompt, n_reply), price) if price else math.nan
+        return Tab(len(prompts), n_prompt, n_reply, paid)
 
     def gate(self, progress: Progress) -> Gate:
         """The simulators and explainers of this job on known answers; explainers `of` another have none."""
@@ -251,6 +281,12 @@ class Composition:
                 "note": "input embeddings alone",
             }
         return facts
+
+
+def _refuse_and_keep(asked: list[Prompt], prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
+    """An `Ask` that asks nobody."""
+    asked += prompts
+    return [CallFailure("unavailable", "a rehearsal asks nobody") for _ in prompts]
 
 
 class _Nothing:

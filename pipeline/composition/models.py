@@ -14,7 +14,7 @@ from scrutable.pipeline.journal import Journal
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.protocols import Ask, LocatedModel
 from scrutable.pipeline.records import Generate, Prompt
-from scrutable.pipeline.sections import EngineConfig, ModelConfig, PriceConfig, ServerConfig
+from scrutable.pipeline.sections import AskingConfig, EngineConfig, ModelConfig, PriceConfig, ServerConfig
 
 if TYPE_CHECKING:
     from scrutable.pipeline.backends.openai import OpenAIBackend
@@ -54,6 +54,12 @@ class Models:
         if isinstance(backend, ServerConfig | EngineConfig):
             return JournaledAsk(self._asked(config), purse, self._under_way)
         return ChargedAsk(self._local(config), purse)
+
+    def served(self, config: AskingConfig, *, role: str) -> tuple[OpenAIBackend, Purse]:
+        """The server of a model that is asked for by a role, and who pays."""
+        assert isinstance(config.backend, ServerConfig), f"{config.model} is not served"
+        purse = Purse(self.journal, self._budget, role=role, model=config.model, price=price_of(config))
+        return self._server(config.model, config.backend), purse
 
     def locate(self, config: ModelConfig) -> LocatedModel:
         """The files of a model, fetched and converted if need be; of a served one what its server says."""

@@ -116,7 +116,7 @@ def work_on_share(
             runner.gate()
     else:
         say("waiting for worker 0 to read the subject")
-        _wait(lambda: 0 if runner.has_excerpts else 1, patience=patience)
+        _wait(functools.partial(_n_to_read, runner), patience=patience)
         if not runner.has_excerpts:
             raise RunFolderError(
                 f"worker 0 has not read the subject within {patience:.0f} s: is it running? Start this "
@@ -137,6 +137,11 @@ def work_on_share(
                 if (still := runner.tasks(stage, name)) == missing:
                     say(f"{stage} {name}: nobody has done shard {still[0].number}; doing it here")
                     runner.do(still[0])
+
+
+def _n_to_read(runner: Runner) -> int:
+    """0 when there are excerpts; until then it falls with every file that worker 0 writes."""
+    return 0 if runner.has_excerpts else -1 - sum(1 for _ in runner.folder.level.rglob("*"))
 
 
 def _n_missing(runner: Runner, stage: str, name: str) -> int:

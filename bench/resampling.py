@@ -1,6 +1,6 @@
 """Rescoring stored simulations of many units, beside a plain numpy loop that does the same by hand.
 
-    python bench/statistics.py [--units 1000]
+    python bench/resampling.py [--units 1000]
 
 Each unit has its own explanation and 20 null ones on 49 excerpts of 28 scored tokens, 2,000 bootstrap draws
 of documents, five metrics. The loop resamples tokens document by document and calls numpy on them; it is
