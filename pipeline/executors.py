@@ -144,7 +144,8 @@ class OnRay:
                 self._ray.get(done)
                 finished()
             except self._ray.exceptions.RayTaskError as failed:
-                error = error or failed.as_instanceof_cause()
+                cause: BaseException = failed.as_instanceof_cause()
+                error = error or cause
             except self._ray.exceptions.WorkerCrashedError as crashed:
                 error = error or RunFolderError(f"a worker died {_DEATHS} times at one shard: {crashed}")
         if error is not None:

@@ -13,10 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 import yaml
+from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import Generate, Prompt, ReadChoice, ReadLabels
@@ -104,8 +107,11 @@ class Template:
         return self.labels
 
     def _render(self, records: dict[str, Any]) -> _Rendered:
-        body = _environment().get_template(f"{self.name}.jinja")
-        rendered = body.render(**records, cases=self.cases, **_MARKS)
+        try:
+            body = _environment().get_template(self.name)
+            rendered = body.render(**records, cases=self.cases, **_MARKS)
+        except (jinja2.TemplateError, SecurityError) as error:
+            raise ConfigError(f"prompt {self.name}: {error}") from None
         *shared, text = rendered.split(SHARED_END)
         plain: list[str] = []
         places: dict[str, list[int]] = {READ_HERE: [], SPAN_BEGIN: [], SPAN_END: []}
@@ -131,7 +137,12 @@ class _Rendered(NamedTuple):
 
 @functools.cache
 def template(name: str) -> Template:
-    """The prompt file of that name. Raises ConfigError if there is none, naming those that exist."""
+    """The prompt of the package with that name, or the user's own in the file at that path.
+
+    Raises ConfigError if there is none, naming those that exist, or if it cannot be read.
+    """
+    if name.endswith(".jinja"):
+        return _template_in(name, Path(name).resolve().parent, Path(name).name)
     folder = resources.files("scrutable.prompts")
     known = sorted(
         f.name.removesuffix(".jinja")
@@ -139,16 +150,29 @@ def template(name: str) -> Template:
         if f.name.endswith(".jinja") and not f.name.startswith("_")
     )
     if name not in known:
-        raise ConfigError(f"no prompt named {name!r} (known: {', '.join(known)})")
-    source = (folder / f"{name}.jinja").read_text(encoding="utf-8")
-    header, _ = _split_front_matter(source)
-    cases_file = header.get("cases")
-    cases_text = (folder / cases_file).read_text(encoding="utf-8") if cases_file else ""
-    shared_text = (folder / "_macros.jinja").read_text(encoding="utf-8")
+        raise ConfigError(
+            f"no prompt named {name!r} (known: {', '.join(known)}; a file of your own ends in .jinja)"
+        )
+    return _template_in(name, folder, f"{name}.jinja")
+
+
+def _template_in(name: str, folder: Traversable, file: str) -> Template:
+    try:
+        source = (folder / file).read_text(encoding="utf-8")
+        header, _ = _split_front_matter(source)
+        cases_file = header.get("cases")
+        cases_text = (folder / cases_file).read_text(encoding="utf-8") if cases_file else ""
+        about = header["about"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError) as error:
+        raise ConfigError(
+            f"prompt {name}: cannot be read ({error}); it needs front matter with `about`, like those of the "
+            "package"
+        ) from None
+    shared_text = (resources.files("scrutable.prompts") / "_macros.jinja").read_text(encoding="utf-8")
     labels = header.get("labels")
     return Template(
         name=name,
-        about=header["about"],
+        about=about,
         is_chat=header.get("chat", False),
         stop=tuple(header.get("stop", ())),
         labels=_labels(labels) if labels else None,
@@ -180,17 +204,20 @@ def _labels(header: dict[str, Any]) -> Labels:
 
 
 class _Loader(jinja2.BaseLoader):
-    """Prompt files of the package, without their front matter."""
+    """Prompt files, without their front matter: a user's by its path, those of the package by name."""
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str | None, None]:
         del environment
-        source = (resources.files("scrutable.prompts") / template).read_text(encoding="utf-8")
-        return _split_front_matter(source)[1], None, None
+        file = template if template.endswith(".jinja") else f"{template}.jinja"
+        packaged = resources.files("scrutable.prompts") / file
+        place = packaged if file == "_macros.jinja" or template != file else Path(template)
+        return _split_front_matter(place.read_text(encoding="utf-8"))[1], None, None
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def _environment() -> SandboxedEnvironment:
+    # A prompt may be somebody's file: it may use what it is given, and nothing else of Python.
+    environment = SandboxedEnvironment(
         loader=_Loader(),
         undefined=jinja2.StrictUndefined,
         autoescape=False,

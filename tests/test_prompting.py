@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
 from hypothesis import given
@@ -138,7 +137,7 @@ def test_labels_are_read_once_for_each_token_after_the_context(name: str) -> Non
 
 
 def test_a_missing_record_is_an_error_and_not_an_empty_string() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="tops"):
+    with pytest.raises(ConfigError, match="prompt explain_chat: 'tops' is undefined"):
         template("explain_chat").generate(max_tokens=8, excerpts=[])
 
 
@@ -244,3 +243,45 @@ def test_the_digest_does_not_depend_on_files_of_other_prompts(copied_prompts: Pa
     before = template.__wrapped__("explain_chat").digest
     (copied_prompts / "simulate.cases.yaml").write_text("[]", encoding="utf-8")
     assert template.__wrapped__("explain_chat").digest == before
+
+
+OWN = """---
+about: one of a user's own
+stop: ["\\n"]
+---
+{% for excerpt in excerpts %}{{ excerpt }}
+{% endfor %}
+"""
+
+
+def test_a_prompt_of_the_user_s_own_is_used_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "own.jinja"
+    path.write_text(OWN, encoding="utf-8")
+    made = template(str(path)).generate(max_tokens=4, excerpts=["a", "b"])
+    assert made.text == "a\nb\n"
+    assert made.read.stop == ("\n",)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ excerpts.__class__.__init__.__globals__ }}",
+        "{{ cases.__reduce__() }}",
+    ],
+)
+def test_a_prompt_of_somebody_else_s_reaches_nothing_of_python(tmp_path: Path, attack: str) -> None:
+    path = tmp_path / "own.jinja"
+    path.write_text(OWN + attack, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"own.jinja"):
+        template(str(path)).generate(max_tokens=4, excerpts=["a"])
+
+
+@pytest.mark.parametrize("text", ["no front matter", "---\nabout: [\n---\n", "---\nstop: []\n---\nx"])
+def test_a_file_that_is_no_prompt_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "own.jinja"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="needs front matter"):
+        template(str(path))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        template(str(tmp_path / "none.jinja"))

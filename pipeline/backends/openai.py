@@ -27,7 +27,7 @@ class Request(NamedTuple):
 
     path: str
     body: Json
-    count: int
+    n_answers: int
     style: str
 
 
@@ -156,7 +156,7 @@ class OpenAIBackend:
             {"model": self.capabilities.model, **request.body},
             style=request.style,
             affinity=affinity,
-            tokens=len(prompt.whole) // 4 * request.count + int(request.body.get("max_tokens", 1)),
+            tokens=len(prompt.whole) // 4 * request.n_answers + int(request.body.get("max_tokens", 1)),
             complaint=lambda data: self._complaint(data, request, prompt),
         )
 
@@ -266,9 +266,9 @@ class OpenAIBackend:
 
     def _complaint(self, data: Json, request: Request, prompt: Prompt) -> str:
         choices = data.get("choices")
-        if not isinstance(choices, list) or len(choices) != request.count:
+        if not isinstance(choices, list) or len(choices) != request.n_answers:
             n = len(choices) if isinstance(choices, list) else 0
-            return f"the server sent {n} answers where {request.count} were asked"
+            return f"the server sent {n} answers where {request.n_answers} were asked"
         if request.style in ("token_ids", "top") and isinstance(prompt.read, ReadLabels | ReadChoice):
             for choice in choices:
                 entries = _entries(choice)

@@ -110,9 +110,7 @@ class VllmBackend:
         else:
             labels = list(self._encoder.labels_of(read))
             for stop in encoded.reads:
-                sampling = self._vllm.SamplingParams(
-                    max_tokens=1, temperature=0, logprobs=1, logprob_token_ids=labels
-                )
+                sampling = self._vllm.SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=labels)
                 yield whole[: encoded.n_shared + stop + 1], sampling
 
     def _read(self, prompt: Prompt, encoded: Encoded, outputs: Sequence[Any]) -> Completion | CallFailure:

@@ -67,7 +67,8 @@ def _runner(share: Share) -> Runner:
 
 
 @contextmanager
-def _quiet(_stage: str) -> Iterator[Progress]:
+def _quiet(stage: str) -> Iterator[Progress]:
+    del stage
     yield lambda _done, _total: None
 
 
@@ -110,8 +111,8 @@ def work_on_share(
         RunFolderError: the first worker has not read the subject in that time.
     """
     if number == 0:
-        for stage in runner.source.stages().values():
-            stage()
+        for read in runner.source.stages().values():
+            read()
         if runner.config.gate:
             runner.gate()
     else:
