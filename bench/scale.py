@@ -61,8 +61,6 @@ ASSUMED = {
     "cores": Figure(8, "a GPU", "a guess: 64 cores beside 8 GPUs"),
 }
 HOST = {
-    "lookup": Figure(0.35e-6, "s an entry", "Captured.sampled with 917,504 units: 0.33 s a call"),
-    "listing": Figure(2.2e-6, "s a shard", "store.shards_of: 0.28 s for 125,000 shards"),
     "trace value": Figure(8e-9, "s a value", "NeuronSubject.traces on the host: sign, rectify, scatter"),
     "trace pair": Figure(1.9e-6, "s a pair", "the copy in traces.pack, of one unit and window"),
     "store token": Figure(9.6e-6, "s a token", "ten probabilities to Python and to parquet"),
@@ -474,8 +472,6 @@ def stages_of(plan: Plan, run: Measured, *, seed: int = 0) -> list[Stage]:
     cores = round(assumed["cores"] * plan.gpus)
     n, u = plan.shards, np.full(plan.shards, float(plan.shard))
     u[-1] = plan.units - plan.shard * (n - 1)
-    lookups = 3.0 * plan.units**2 * host["lookup"] if plan.as_it_is else 0.0
-    listing = n * host["listing"] if plan.as_it_is else 0.0
     one = plan.as_it_is
 
     chunks = max(1, round(plan.tokens / 1e5))
@@ -506,14 +502,13 @@ def stages_of(plan: Plan, run: Measured, *, seed: int = 0) -> list[Stage]:
               read=t * size["windows"] / plan.tokens, written=t * size["units, capture"] / plan.tokens,
               start=assumed["start"]),
         Stage("traces", "capture GPUs", 1 if one else capturing, forward * reread + host_traces + opened,
-              gpu=forward * reread, written=t * (size["traces"] + size["excerpts"]) / plan.tokens,
-              start=lookups),
-        Stage("explain", ASKING, lanes, seconds + listing * lanes + 2 * opened,
+              gpu=forward * reread, written=t * (size["traces"] + size["excerpts"]) / plan.tokens),
+        Stage("explain", ASKING, lanes, seconds + 2 * opened,
               gpu=gpu_asked, read=u / plan.units * size["excerpts"],
               written=u / plan.units * size["explanations"], start=start),
-        Stage("simulate", "simulator GPUs", simulating, gpu_simulated + host_simulated + listing + 2 * opened,
+        Stage("simulate", "simulator GPUs", simulating, gpu_simulated + host_simulated + 2 * opened,
               gpu=gpu_simulated, read=u / plan.units * (size["excerpts"] + size["explanations"]),
-              written=u / plan.units * size["simulations"], start=start + lookups),
+              written=u / plan.units * size["simulations"], start=start),
         Stage("score", "CPU", 1 if one else cores, u * plan.candidates * evidence + opened,
               read=u / plan.units * (size["simulations"] + size["excerpts"]),
               written=u / plan.units * size["scores"]),
@@ -558,10 +553,8 @@ def limit_of(span: Span, plan: Plan) -> str:
     asks = stage.pool == ASKING
     gpus = stage.workers if not asks else plan.split[1] if plan.split else plan.gpus
     workers = "requests in flight" if asks else "host, one core a worker"
-    if asks and plan.as_it_is:
-        workers = "host: each shard lists all shards"
     bounds = {
-        "units looked up one by one" if stage.start > HOUR else "start-up": stage.start,
+        "start-up": stage.start,
         "GPU": in_use / gpus,
         workers: (busy if asks else busy - in_use) / stage.workers,
         "file system": max(float(stage.read.sum()), float(stage.written.sum())) / bandwidth,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -97,6 +97,9 @@ def run(
     ] = "serial",
     workers: Annotated[int, typer.Option(min=1, help="Of processes, or tasks at once on Ray.")] = 2,
     ray_address: Annotated[str, typer.Option(help="Of a Ray cluster; else one is started here.")] = "",
+    with_forecast: Annotated[
+        bool, typer.Option("--forecast", help="Forecast first, and put it beside what the run took.")
+    ] = False,
     until: Annotated[
         str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")
     ] = "score",
@@ -110,7 +113,9 @@ def run(
     if dry_run:
         _forecast(resolved, runs)
     else:
-        _execute(resolved, runs, until=until, how=_How(max_tokens, max_cost, executor, workers, ray_address))
+        lines = _forecast_lines(resolved) if with_forecast else []
+        how = _How(max_tokens, max_cost, executor, workers, ray_address, tuple(lines))
+        _execute(resolved, runs, until=until, how=how)
 
 
 @app.command()
@@ -502,6 +507,7 @@ class _Job(NamedTuple):
     clock: StageClock
     note: Callable[[str, Any], None]  # puts a fact into the manifest
     models: Models  # whose answers are kept in the journal beside the run folders
+    settle: Callable[[], None]  # puts into the manifest what all roles have spent until now
 
 
 class _How(NamedTuple):
@@ -512,6 +518,7 @@ class _How(NamedTuple):
     executor: str = "serial"
     workers: int = 2
     ray_address: str = ""
+    forecast: tuple[StageForecast, ...] = ()  # put beside what it took, if there is one
 
 
 _PLAINLY = _How()
@@ -544,17 +551,38 @@ def _job(config: AnyConfig, path: Path, *, level: str = "", how: _How = _PLAINLY
 
         journal = Journal(path.parent / FILE, run=path.name)
         budget = Budget(journal, max_tokens=how.tokens, max_dollars=how.dollars)
+
+        def settle() -> None:
+            manifest["spent"] = [asdict(row) for row in journal.spent(run=journal.run)]
+            folder.write_manifest(manifest)
+
         try:
-            yield _Job(folder, clock, note, Models(say, journal=journal, budget=budget))
+            yield _Job(folder, clock, note, Models(say, journal=journal, budget=budget), settle)
         except KeyboardInterrupt:
             say("scrutable: interrupted; run the same command again to continue")
             sys.exit(130)
         finally:
-            spent = journal.spent(run=journal.run)
-            manifest["spent"] = [asdict(row) for row in spent]
-            folder.write_manifest(manifest)
-            _say_spent(spent)
+            if how.forecast:
+                manifest["forecast"] = [asdict(line) for line in how.forecast]
+            settle()
+            _say_spent(journal.spent(run=journal.run))
+            if how.forecast:
+                _say_forecast(how.forecast, manifest["starts"])
             journal.close()
+
+
+def _say_forecast(lines: Sequence[StageForecast], starts: Sequence[Mapping[str, Any]]) -> None:
+    """What each stage was to take beside what it took, over all starts; only of those that were foreseen."""
+    took: dict[str, float] = {}
+    for start in starts:
+        for stage, seconds in start["stage_seconds"].items():
+            took[stage] = took.get(stage, 0.0) + seconds
+    both = [(line.stage, line.seconds, took[line.stage]) for line in lines if line.stage in took]
+    both = [row for row in both if row[1] == row[1]]
+    say(f"{'stage':<34}{'forecast':>12}{'took':>12}{'ratio':>8}")
+    for stage, seconds, found in [*both, ("all", sum(row[1] for row in both), sum(row[2] for row in both))]:
+        ratio = f"{found / seconds:.2f}" if seconds >= 0.05 else "-"
+        say(f"{stage:<34}{_duration(seconds):>12}{_duration(found):>12}{ratio:>8}")
 
 
 def _say_spent(rows: Sequence[Spent], *, show: Callable[[str], None] | None = None) -> None:
@@ -607,6 +635,7 @@ def _execute(
                 if not runner.is_simulated:
                     parts.check()
                 runner.run(until=until)
+        job.settle()
         _say_what_there_is(job.folder, until=until)
 
 
@@ -625,6 +654,7 @@ def _ladder(config: RecurseConfig, path: Path, how: _How) -> None:
             note=job.note,
         )
         _print_ledger(rows)
+        job.settle()
         say_result(f"report: {_report(path)}")
     if why:
         say(f"scrutable: {why}")
@@ -725,6 +755,7 @@ def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str
             parts.check()
         study.run(until=until)
         if until == "score":
+            job.settle()
             page = _report(job.folder.path)
             _print_gains(study)
             say_result(f"report: {page}")
@@ -846,22 +877,29 @@ def _print_prompts(stages: Sequence[StagePrompts]) -> None:
 def _forecast(config: AnyConfig, runs: Path) -> None:
     from scrutable.pipeline.behaviours.config import BehavioursConfig
     from scrutable.pipeline.composition.behaviours import prompts_of
+    from scrutable.pipeline.config import RunConfig
+
+    if isinstance(config, BehavioursConfig):
+        return _print_prompts(prompts_of(config, seed=config.seed))
+    _print_forecast(_forecast_lines(config))
+    assert isinstance(config, RunConfig)
+    return _say_what_is_kept(config, runs / config.name)
+
+
+def _forecast_lines(config: AnyConfig) -> list[StageForecast]:
     from scrutable.pipeline.composition.jobs import Composition, plan_of
     from scrutable.pipeline.config import RunConfig
     from scrutable.pipeline.forecast import forecast
     from scrutable.pipeline.progress import StageClock
 
-    if isinstance(config, BehavioursConfig):
-        return _print_prompts(prompts_of(config, seed=config.seed))
     if not isinstance(config, RunConfig):
-        raise ConfigError(f"--dry-run times a run; {config.name} is a job of another kind")
+        raise ConfigError(f"a forecast times a run; {config.name} is a job of another kind")
     composition = Composition(config, say=say, note=lambda _key, _fact: None, is_rehearsal=True)
     composition.check()
     clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
     plan = plan_of(config)
     panels = {name: (panel.explainer, panel.judge) for name, panel in plan.panels.items()}
-    _print_forecast(forecast(config, composition, plan.pairs, panels, watch=clock))
-    _say_what_is_kept(config, runs / config.name)
+    return forecast(config, composition, plan.pairs, panels, watch=clock)
 
 
 def _say_what_is_kept(config: RunConfig, path: Path) -> None:

@@ -30,11 +30,13 @@ from scrutable.pipeline.records import Split
 from scrutable.pipeline.recursion.config import RecursionConfig
 from scrutable.pipeline.sections import (
     AskingConfig,
+    EngineConfig,
     ModelConfig,
     Name,
     NamedJob,
     PositiveInt,
     Section,
+    ServerConfig,
     Share,
     kinds_that_need_no_more,
     what_answers_depend_on,
@@ -720,11 +722,12 @@ def _describe(error: ValidationError, root: type[BaseModel]) -> str:
     location: list[Any] = list(first["loc"])
     place = _PLACE_OF_KIND.get(location[0], 0) if location else 0
     kind = location.pop(place) if 0 < place < len(location) else None
+    backend = location.pop(location.index("backend") + 1) if "backend" in location[:-1] else None
     where = ".".join(map(str, location))
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         *section, key = location
-        known = _known_keys(root, section, kind)
+        known = _keys_of_backend(backend) if backend else _known_keys(root, section, kind)
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"{where}: unknown key.{hint} (allowed: {', '.join(known)}){more}"
@@ -739,6 +742,10 @@ _PLACE_OF_KIND = {
     "simulators": 2,
     "judges": 2,
 }  # in the location of a pydantic error
+
+
+def _keys_of_backend(kind: str) -> list[str]:
+    return sorted((EngineConfig if kind == "vllm" else ServerConfig).model_fields)
 
 
 def _known_keys(root: type[BaseModel], section: Sequence[Any], kind: Any) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import yaml
-from jinja2.sandbox import SandboxedEnvironment, SecurityError
+from jinja2.sandbox import SandboxedEnvironment
 
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import Generate, Prompt, ReadChoice, ReadLabels
@@ -110,7 +110,7 @@ class Template:
         try:
             body = _environment().get_template(self.name)
             rendered = body.render(**records, cases=self.cases, **_MARKS)
-        except (jinja2.TemplateError, SecurityError) as error:
+        except jinja2.TemplateError as error:
             raise ConfigError(f"prompt {self.name}: {error}") from None
         *shared, text = rendered.split(SHARED_END)
         plain: list[str] = []

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from scrutable.pipeline.placement import DtypeName
 
@@ -85,15 +85,30 @@ def _written_out(backend: Any) -> Any:
     """An address stands for a server, a kind for its defaults."""
     if isinstance(backend, str) and backend.startswith(("http://", "https://")):
         return {"kind": "openai", "urls": [backend]}
+    if backend == "vllm":
+        return {"kind": "vllm"}
     if isinstance(backend, str) and backend != "transformers":
-        return {"kind": backend}
+        raise ValueError(f"no backend {backend!r} (allowed: transformers, vllm, or an address of a server)")
+    if isinstance(backend, Mapping) and backend.get("kind", "openai") not in ("openai", "vllm"):
+        raise ValueError(f"no backend of kind {backend['kind']!r} (allowed: openai, vllm)")
     if isinstance(backend, Mapping) and isinstance(backend.get("urls"), str):
         return {**backend, "urls": [backend["urls"]]}
     return backend
 
 
+def _backend_kind(backend: Any) -> str:
+    if isinstance(backend, str):
+        return backend
+    return str(backend.get("kind", "openai") if isinstance(backend, Mapping) else backend.kind)
+
+
 Backend = Annotated[
-    Literal["transformers"] | ServerConfig | EngineConfig,
+    Annotated[
+        Annotated[Literal["transformers"], Tag("transformers")]
+        | Annotated[ServerConfig, Tag("openai")]
+        | Annotated[EngineConfig, Tag("vllm")],
+        Discriminator(_backend_kind),
+    ],
     BeforeValidator(_written_out),
 ]
 _OPERATIONAL = {

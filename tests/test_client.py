@@ -154,6 +154,14 @@ def test_a_key_that_is_refused_is_named_by_its_variable_and_never_shown(
     assert server.attempts.total() == 0 or server.attempts.most_common(1)[0][1] == 1
 
 
+def test_a_quota_that_is_used_up_stops_at_once_and_says_what_to_do() -> None:
+    with ToyServer(fault=lambda _prompt, _attempt: "quota") as server:
+        client = client_of(server)
+        with pytest.raises(EndpointError, match=r"quota is used up .*raise it, and run the same command"):
+            post(client, ["a"])
+        assert server.attempts.total() == 1
+
+
 def test_another_machine_needs_a_key() -> None:
     with pytest.raises(EndpointError, match=r"environment variable NO_SUCH_KEY holds no key"):
         Client(ServerConfig(urls=("https://api.example.com/v1",), key_env="NO_SUCH_KEY"))

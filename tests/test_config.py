@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from scrutable.pipeline.config import (
     parse_config,
 )
 from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.sections import EngineConfig, ServerConfig
 
+SERVED = Path(__file__).parent.parent / "configs" / "served.yaml"
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 DATA: dict[str, Any] = {
     "name": "toy",
@@ -252,3 +255,41 @@ def test_the_digest_depends_on_the_values_and_not_on_how_they_were_written() -> 
     assert parsed(changed("seed", 0)).digest == parsed().digest, "a default that is written out"
     assert parsed(changed("seed", 1)).digest != parsed().digest
     assert len(parsed().digest) == 16
+
+
+def test_an_address_and_a_kind_stand_for_a_backend() -> None:
+    served = load_config(SERVED)
+    assert isinstance(served, RunConfig)
+    backend = served.explainers["llm"].backend  # type: ignore[union-attr]
+    assert isinstance(backend, ServerConfig)
+    assert backend.urls == ("http://127.0.0.1:8000/v1",)
+    for written, kind in (("vllm", EngineConfig), ("http://127.0.0.1:1/v1/", ServerConfig)):
+        changed = load_config(SERVED, [f"explainers.llm.backend={written}"])
+        assert isinstance(changed, RunConfig)
+        assert isinstance(changed.explainers["llm"].backend, kind)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("explainers.llm.backend=sglang", "no backend 'sglang' (allowed: transformers, vllm, or an address"),
+        ("explainers.llm.backend.kind=x", "no backend of kind 'x'"),
+        ("explainers.llm.backend.concurency=3", "unknown key. Did you mean concurrency?"),
+        ("explainers.llm.backend.urls=[https://me:key@b/v1]", "a key comes from the environment (key_env)"),
+    ],
+)
+def test_a_backend_that_is_none_is_one_line(change: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(complaint)) as error:
+        load_config(SERVED, [change])
+    assert "me:key" not in str(error.value)
+
+
+def test_where_and_how_fast_a_model_is_asked_is_not_part_of_a_run() -> None:
+    one = load_config(SERVED)
+    moved = ["urls=[http://127.0.0.1:9/v1]", "concurrency=4", "key_env=X", "timeout=5"]
+    other = load_config(SERVED, [f"explainers.llm.backend.{change}" for change in moved])
+    assert differing_keys(one, other) == []
+    assert one.digest == other.digest
+    cut = load_config(SERVED, ["explainers.llm.backend.tokenizer=gpt2"])
+    assert differing_keys(one, cut) == ["explainers.llm.backend.tokenizer"]
+    assert one.digest != cut.digest

@@ -236,3 +236,26 @@ def test_the_journal_says_how_much_it_holds_and_drops_it(server: ToyServer, tmp_
     assert "dropped 4 answers" in dropped.stdout
     missing = scrutable("journal", "--runs", tmp_path / "none")
     assert missing.returncode == 2
+
+
+def test_the_report_says_what_was_asked_and_paid(tmp_path: Path) -> None:
+    with ToyServer() as server:
+        config = served(tmp_path, server, backend={"price": {"prompt": 1000.0, "generated": 0.0}})
+        done = in_this_environment("run", config, "--runs", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "runs" / "toy" / "report" / "index.html").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith('<tr><th scope="row">explainer llm</th>')]
+    assert "<td>toy-model</td>" in row
+    assert "$" in row
+    assert "served by vLLM 0.0.1; weights as the server says, not verified" in page
+
+
+def test_a_forecast_is_put_beside_what_the_run_took(server: ToyServer, tmp_path: Path) -> None:
+    config = served(tmp_path, server)
+    done = in_this_environment("run", config, "--runs", tmp_path / "runs", "--forecast")
+    assert done.returncode == 0, done.stderr
+    [head] = [line for line in done.stderr.splitlines() if line.startswith("stage ")]
+    assert head.split() == ["stage", "forecast", "took", "ratio"]
+    assert [line for line in done.stderr.splitlines() if line.startswith("simulate: llm+prompted ")]
+    kept = load_run(tmp_path / "runs" / "toy").manifest["forecast"]
+    assert {line["stage"] for line in kept} >= {"capture", "explain: llm", "simulate: llm+prompted"}

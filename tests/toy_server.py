@@ -144,6 +144,8 @@ class ToyServer:
         status, reply = self._post(path, body)
         if fault == "429 wait":
             return self._send(writer, 429, _error("slow down"), {"Retry-After": "0.05"})
+        if fault == "quota":
+            return self._send(writer, 429, _error("You exceeded your current quota", "insufficient_quota"))
         if fault in ("429", "500"):
             return self._send(writer, int(fault), _error("busy"))
         if fault == "dropped":

@@ -1,9 +1,10 @@
-"""What explainers and simulators took, in tokens of language models."""
+"""What explainers and simulators took, in tokens of language models, and what was paid."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scrutable.evaluators.report import wording
 from scrutable.pipeline.records import Cost, Explanation
@@ -19,6 +20,35 @@ class Spent:
     prompt: str
     computed: str
     generated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one role has asked of one model, over all starts of a run."""
+
+    role: str
+    model: str
+    calls: str
+    failed: str
+    replayed: str
+    tokens: str
+    dollars: str
+
+
+def accounts(manifest: Mapping[str, Any]) -> tuple[Account, ...]:
+    """The accounts of a run; a price that nobody gave is unknown, and a model on the same machine is free."""
+    return tuple(
+        Account(
+            role=row["role"],
+            model=row["model"],
+            calls=wording.count(row["calls"]),
+            failed=wording.count(row["failed"]),
+            replayed=wording.count(row["replayed"]),
+            tokens=wording.count(row["prompt_tokens"] + row["generated_tokens"]),
+            dollars="unknown" if row["unpriced"] else f"${row['dollars']:,.4f}" if row["dollars"] else "free",
+        )
+        for row in manifest.get("spent", ())
+    )
 
 
 def spent(

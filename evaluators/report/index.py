@@ -14,7 +14,7 @@ from typing import Any
 
 from scrutable.evaluators.report import charts, provenance, wording, worth
 from scrutable.evaluators.report.behaviours import BehaviourSection, behaviour_section
-from scrutable.evaluators.report.costs import Spent, spent
+from scrutable.evaluators.report.costs import Account, Spent, accounts, spent
 from scrutable.evaluators.report.data import (
     Pairing,
     ReportData,
@@ -163,6 +163,7 @@ class IndexPage:
     failures: FailureTable
     undefined: tuple[tuple[str, str, str, str], ...]  # pairing, metric, reason, units
     answers: tuple[Answers, ...]
+    accounts: tuple[Account, ...]
     spent: tuple[Spent, ...]
     behaviours: BehaviourSection | None
     ladder: LadderSection | None
@@ -205,6 +206,7 @@ def index_page(data: ReportData, study: Study | None = None, recursion: Recursio
         failures=failure_table(read_failures(data), {unit.id for unit in units}),
         undefined=_undefined(scores),
         answers=tuple(_answers(pairing, scores) for pairing in pairings),
+        accounts=accounts(data.manifest),
         spent=spent(explanations, {p.label: took for p, took in read_simulation_costs(data).items()}),
         behaviours=behaviours,
         ladder=ladder_section(recursion, data) if recursion else None,

@@ -43,7 +43,9 @@ def forecast_ladder(
             if config.author(level + 1) is None:
                 break
         run = _run_of(config, level)
-        composition = Composition(run, say=lambda _line: None, note=lambda _key, _fact: None, models=models)
+        composition = Composition(
+            run, say=lambda _line: None, note=lambda _key, _fact: None, models=models, is_rehearsal=True
+        )
         found = forecast(run, composition, plan_of(run).pairs, {}, watch=watch)
         kept = found if not level else [line for line in found if _is_asked(line)]
         lines += [replace(line, stage=f"level {level}: {line.stage}") for line in kept]

@@ -194,7 +194,7 @@ def _served(found: Capabilities) -> LocatedModel:
         "root": found.root,
         "fingerprint": found.fingerprint,
         "logprobs": f"{found.label_style or 'none'} ({found.mode})",
-        "note": "weights as the server says, not verified",
+        "note": f"served by {found.server}; weights as the server says, not verified",
     }
     return LocatedModel(found.model, "", facts)
 
