@@ -7,10 +7,10 @@ there is decided here, the same for all of them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from scrutable.pipeline.errors import BudgetReached
 from scrutable.pipeline.journal import Journal, dollars, key_of
@@ -21,6 +21,7 @@ from scrutable.pipeline.sections import PriceConfig
 _LETTERS_PER_TOKEN = 3  # to reserve by, before the server has counted; English has more
 _KEPT_FAILURES = ("refused", "too_long")  # an answer that would be the same at every attempt
 
+K = TypeVar("K", bound=Hashable)
 Admit = Callable[[int], None]
 Arrived = Callable[[int, "Completion | CallFailure"], None]
 
@@ -56,6 +57,8 @@ class Budget:
 
     def reserve(self, tokens: int, dollars: float) -> None:
         """Sets something aside for a call. Raises BudgetReached if it might not be covered."""
+        if self._max_tokens is None and self._max_dollars is None:
+            return
         spent_tokens, spent_dollars = self._journal.total()
         with self._lock:
             if self._max_tokens is not None and spent_tokens + self._tokens + tokens > self._max_tokens:
@@ -74,6 +77,8 @@ class Budget:
 
     def release(self, tokens: int, dollars: float) -> None:
         """Gives back what was set aside for a call that is charged now."""
+        if self._max_tokens is None and self._max_dollars is None:
+            return
         with self._lock:
             self._tokens -= tokens
             self._dollars -= dollars
@@ -179,7 +184,7 @@ class JournaledAsk:
                 self._under_way.finish(key, error)
             raise
         found |= {key: future.result() for key, future in others.items()}
-        return _paid_once(keys, found)
+        return paid_once(keys, found)
 
     def _made(
         self, keys: Sequence[bytes], of_key: dict[bytes, Prompt]
@@ -223,11 +228,12 @@ class ChargedAsk:
         return answers
 
 
-def _paid_once(
-    keys: Sequence[bytes], found: dict[bytes, Completion | CallFailure]
+def paid_once(
+    keys: Sequence[K], found: Mapping[K, Completion | CallFailure]
 ) -> list[Completion | CallFailure]:
+    """The answer to each key; of equal keys the first carries what it took, the others only their prompt."""
     answers: list[Completion | CallFailure] = []
-    is_paid: set[bytes] = set()
+    is_paid: set[K] = set()
     for key in keys:
         answer = found[key]
         if key in is_paid and isinstance(answer, Completion):

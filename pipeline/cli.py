@@ -97,6 +97,9 @@ def run(
     ] = "serial",
     workers: Annotated[int, typer.Option(min=1, help="Of processes, or tasks at once on Ray.")] = 2,
     ray_address: Annotated[str, typer.Option(help="Of a Ray cluster; else one is started here.")] = "",
+    ray_resources: Annotated[
+        str, typer.Option(help="Of one task of each stage, as YAML: {simulate: {num_gpus: 1}}.")
+    ] = "{}",
     with_forecast: Annotated[
         bool, typer.Option("--forecast", help="Forecast first, and put it beside what the run took.")
     ] = False,
@@ -114,7 +117,7 @@ def run(
         _forecast(resolved, runs)
     else:
         lines = _forecast_lines(resolved) if with_forecast else []
-        how = _How(max_tokens, max_cost, executor, workers, ray_address, tuple(lines))
+        how = _How(max_tokens, max_cost, executor, workers, ray_address, ray_resources, tuple(lines))
         _execute(resolved, runs, until=until, how=how)
 
 
@@ -344,8 +347,11 @@ def batch_export(
     with _served_run(config, overrides, runs) as (runner, job):
         for stage in runner.source.stages().values():
             stage()
-        count = export_batch(runner, job.models, to)
-    say_result(f"{to}: {count:,} requests" if count else "nothing is left to ask of a server")
+        written = export_batch(runner, job.models, to)
+    for path, count in written.items():
+        say_result(f"{path}: {count:,} requests")
+    if not written:
+        say_result("nothing is left to ask of a server")
 
 
 @batch_app.command("import")
@@ -518,6 +524,7 @@ class _How(NamedTuple):
     executor: str = "serial"
     workers: int = 2
     ray_address: str = ""
+    ray_resources: str = "{}"
     forecast: tuple[StageForecast, ...] = ()  # put beside what it took, if there is one
 
 
@@ -619,7 +626,8 @@ def _execute(
         raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
     with _job(config, runs / (folder_name or config.name), level="level-0", how=how) as job:
         share = Share.of(config, job.folder.path, max_tokens=how.tokens, max_dollars=how.dollars)
-        with opened(how.executor, share, workers=how.workers, address=how.ray_address) as executor:
+        ray = (how.ray_address, how.ray_resources)
+        with opened(how.executor, share, workers=how.workers, ray=ray) as executor:
             runner, parts = runner_of(
                 config,
                 job.folder,

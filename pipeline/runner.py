@@ -192,17 +192,16 @@ class Runner:
 
     def prompts(self, stage: str, name: str) -> list[Prompt]:
         """The prompts that the missing shards of an explainer or a pair would send."""
-        found: list[Prompt] = []
-        for task in self.tasks(stage, name):
-            if stage == "explain":
-                sources = self._explanations(of_another(self.config.explainers[name]))
-                jobs, _ = self._explanatory(self._shards[task.number], sources, name)
-                found += self.parts.explainer(name).prompts(jobs) if jobs else []
-            else:
-                explainer, simulator = self.plan.pairs[name]
-                jobs_of = self._simulation_jobs(self._explanations(explainer))
-                found += self.parts.simulator(simulator).prompts(jobs_of(task.number))
-        return found
+        shards = [task.number for task in self.tasks(stage, name)]
+        if stage == "explain":
+            sources = self._explanations(of_another(self.config.explainers[name]))
+            writer = self.parts.explainer(name)
+            asked = [self._explanatory(self._shards[number], sources, name)[0] for number in shards]
+            return [prompt for jobs in asked for prompt in writer.prompts(jobs)]
+        explainer, simulator = self.plan.pairs[name]
+        jobs_of = self._simulation_jobs(self._explanations(explainer))
+        reader = self.parts.simulator(simulator)
+        return [prompt for number in shards for prompt in reader.prompts(jobs_of(number))]
 
     def do(self, task: Task) -> None:
         """Works on one shard; what several shards of a stage have in common is made for the first."""

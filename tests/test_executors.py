@@ -166,6 +166,14 @@ def test_an_executor_that_does_not_exist_is_refused(serial: Finished, tmp_path: 
     assert "allowed: serial, processes, ray" in refused.stderr
 
 
+@pytest.mark.parametrize("text", ["[1]", "{simulat: {num_gpus: 1}}", "{simulate: 1}", "{"])
+def test_resources_that_are_none_are_refused(serial: Finished, tmp_path: Path, text: str) -> None:
+    arguments = ("--executor", "ray", "--ray-resources", text)
+    refused = scrutable("run", serial.config, "--runs", tmp_path, *arguments)
+    assert refused.returncode == 2
+    assert "such as {simulate: {num_gpus: 1}}" in refused.stderr
+
+
 def test_threads_end_before_the_error_is_raised() -> None:
     ended: list[int] = []
     begun = threading.Event()

@@ -96,7 +96,6 @@ class Client:
     def __init__(self, config: ServerConfig, *, seed: int = 0) -> None:
         """Raises EndpointError where a key is needed and the environment has none."""
         self.config = config
-        self.retries = 0  # attempts after the first, so far
         self._key = _key_of(config)
         self._random = random.Random(seed)  # of pauses only, which no answer depends on
         self._requests, self._tokens = Pace(config.requests_per_minute), Pace(config.tokens_per_minute)
@@ -161,7 +160,6 @@ class Client:
                     if passing.wait is not None:
                         endpoint.paused_until = max(endpoint.paused_until, time.monotonic() + passing.wait)
             if attempt < self.config.attempts:
-                self.retries += 1
                 await asyncio.sleep(self._pause(attempt, failure.wait))
         if failure.kind == "gone" and sum(endpoint.successes for endpoint in self._endpoints) == seen:
             raise EndpointError(
@@ -207,12 +205,6 @@ class Client:
             return await self._attempt(endpoint, url, body, lambda _data: "")
         except (_Passing, _Final) as error:
             raise EndpointError(f"{url}: {error}") from None
-
-    async def close(self) -> None:
-        """Lets go of the connections."""
-        for endpoint in self._endpoints:
-            for client in endpoint.clients:
-                await client.close()
 
     @property
     def _where(self) -> str:

@@ -36,12 +36,7 @@ class Gate:
         if self.in_flight >= int(self.limit) or self._waiting:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._leave()
-                raise
+            await _come(turn, self._leave)
         else:
             self.in_flight += 1
         try:
@@ -110,12 +105,7 @@ class Styles:
         if self._waiting or (self._running and self._current != style):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append((style, turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._leave()
-                raise
+            await _come(turn, self._leave)
         else:
             self._current = style
             self._running += 1
@@ -132,3 +122,13 @@ class Styles:
                 self._current = style
                 self._running += 1
                 turn.set_result(None)
+
+
+async def _come(turn: asyncio.Future[None], leave: Callable[[], None]) -> None:
+    """Waits for a turn; who gives up after it came leaves at once, or its place would stay taken."""
+    try:
+        await turn
+    except asyncio.CancelledError:
+        if turn.done() and not turn.cancelled():
+            leave()
+        raise

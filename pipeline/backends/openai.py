@@ -47,11 +47,6 @@ class OpenAIBackend:
         route = "tokens" if self._encoder else "text"
         return f"{self.capabilities.identity} {route} {self.capabilities.label_style}"
 
-    @property
-    def counts_exactly(self) -> bool:
-        """Whether `count_tokens` uses the model's own tokenizer."""
-        return self._encoder is not None or self.capabilities.tokenizes
-
     def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt; a quarter of its letters where nobody here can cut as the model does."""
         if self._encoder:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
+from scrutable.pipeline.asking import paid_once
 from scrutable.pipeline.encoding import Encoded, Encoder, check_spelling
 from scrutable.pipeline.logits import logits_of
 from scrutable.pipeline.placement import Placement
@@ -61,15 +61,7 @@ class TransformersBackend:
         """
         different = list(dict.fromkeys(prompts))
         found = dict(zip(different, self._answers(different), strict=True))
-        answers: list[Completion | CallFailure] = []
-        is_paid: set[Prompt] = set()
-        for prompt in prompts:
-            answer = found[prompt]
-            if prompt in is_paid and isinstance(answer, Completion):
-                answer = replace(answer, cost=Cost(prompt_tokens=answer.cost.prompt_tokens))
-            is_paid.add(prompt)
-            answers.append(answer)
-        return answers
+        return paid_once(prompts, found)
 
     def _answers(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailure]:
         answers: list[Completion | CallFailure | None] = [None] * len(prompts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from scrutable.pipeline.journal import key_of
 from scrutable.pipeline.records import CallFailure, Prompt
 from scrutable.pipeline.runner import Runner
 from scrutable.pipeline.sections import AskingConfig, ServerConfig
+from scrutable.pipeline.store import shards_of, write_whole
+
+_MOST_LINES = 50_000  # that hosted services take in one file
 
 
 class _Open(NamedTuple):
@@ -39,8 +43,10 @@ class Imported(NamedTuple):
     unknown: int  # nobody asks this any more
 
 
-def export_batch(runner: Runner, models: Models, to: Path) -> int:
-    """Writes what the next stage of a run would ask of servers; says how many questions.
+def export_batch(runner: Runner, models: Models, to: Path) -> dict[Path, int]:
+    """Writes what the next stage of a run would ask of servers; file → questions in it.
+
+    More than one file takes are written to `NAME-2.jsonl` and so on.
 
     Raises ConfigError where a question takes more than one request, or nothing is asked of a server.
     """
@@ -56,9 +62,17 @@ def export_batch(runner: Runner, models: Models, to: Path) -> int:
         lines.append(
             {"custom_id": question.key.hex(), "method": "POST", "url": f"/v1{request.path}", "body": body}
         )
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return len(lines)
+    written = {}
+    for number, part in enumerate(shards_of(lines, _MOST_LINES), 1):
+        path = to if number == 1 else to.with_name(f"{to.stem}-{number}{to.suffix}")
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in part)
+        write_whole(path, partial(_write_text, text))
+        written[path] = len(part)
+    return written
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def import_batch(runner: Runner, models: Models, source: Path, *, say: Callable[[str], None]) -> Imported:

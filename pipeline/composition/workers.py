@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from scrutable.pipeline.asking import Budget
 from scrutable.pipeline.composition.jobs import runner_of
 from scrutable.pipeline.composition.models import Models
@@ -26,8 +28,6 @@ from scrutable.pipeline.runner import PARTS, Runner
 from scrutable.pipeline.store import RunFolder
 
 _POLL = 2.0  # seconds between looks at what others have done
-RESOURCES: dict[str, dict[str, float]] = {"explain": {"num_cpus": 1}, "simulate": {"num_cpus": 1}}
-"""Of one task of each stage on Ray, see `OnRay`."""
 
 
 class Share(NamedTuple):
@@ -73,8 +73,11 @@ def _quiet(stage: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def opened(kind: str, share: Share, *, workers: int, address: str) -> Iterator[Executor]:
-    """The executor of a name. Raises ConfigError for one that does not exist."""
+def opened(kind: str, share: Share, *, workers: int, ray: tuple[str, str]) -> Iterator[Executor]:
+    """The executor of a name; `ray` is the address of a cluster, and the resources of a task as YAML.
+
+    Raises ConfigError for one that does not exist.
+    """
     do = functools.partial(do_shard, share)
     if kind == "serial":
         yield InThisProcess()
@@ -84,12 +87,27 @@ def opened(kind: str, share: Share, *, workers: int, address: str) -> Iterator[E
     made = (
         Processes(workers, do)
         if kind == "processes"
-        else OnRay(do, address=address, workers=workers, resources=RESOURCES)
+        else OnRay(do, address=ray[0], workers=workers, resources=_resources(ray[1]))
     )
     try:
         yield made
     finally:
         made.close()
+
+
+def _resources(text: str) -> dict[str, dict[str, float]]:
+    """Stage → what one task of it takes. Raises ConfigError for text that says something else."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError:
+        data = None
+    is_usable = isinstance(data, dict) and all(s in PARTS and isinstance(t, dict) for s, t in data.items())
+    if not is_usable:
+        raise ConfigError(
+            f"--ray-resources {text}: write a mapping of stages ({', '.join(PARTS)}) to what a task takes, "
+            "such as {simulate: {num_gpus: 1}}"
+        )
+    return dict(data)
 
 
 def work_on_share(
