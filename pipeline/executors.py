@@ -64,12 +64,13 @@ class Processes:
         missing, deaths = list(tasks), 0
         while deaths < _DEATHS:
             pool = self._opened()
-            futures = {pool.submit(self._do, task): task for task in missing}
-            done: set[Task] = set()
+            futures = {}
             try:
-                _collect(list(futures), finished, note=lambda future: done.add(futures[future]))  # noqa: B023
+                futures = {pool.submit(self._do, task): task for task in missing}
+                _collect(list(futures), finished)
                 return
             except BrokenProcessPool:
+                done = {task for future, task in futures.items() if _is_done(future)}
                 missing = [task for task in missing if task not in done]
                 deaths = 1 if done else deaths + 1
                 self.close()
@@ -156,24 +157,21 @@ class OnRay:
         self._ray.shutdown()
 
 
-def _collect(
-    futures: Sequence[concurrent.futures.Future[None]],
-    finished: Callable[[], None],
-    *,
-    note: Callable[[concurrent.futures.Future[None]], None] = lambda _future: None,
-) -> None:
+def _is_done(future: concurrent.futures.Future[None]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _collect(futures: Sequence[concurrent.futures.Future[None]], finished: Callable[[], None]) -> None:
     """Waits for all; after an error nothing more is begun, and what is under way is finished."""
     error: BaseException | None = None
     for future in concurrent.futures.as_completed(futures):
         if future.cancelled():
             continue
         if (failed := future.exception()) is not None:
-            if error is None or not isinstance(error, BrokenProcessPool):
-                error = error or failed
+            error = error or failed
             for other in futures:
                 other.cancel()
         else:
-            note(future)
             finished()
     if error is not None:
         raise error

@@ -188,6 +188,9 @@ def test_a_field_that_the_server_refuses_stops_at_once() -> None:
         ("http://localhost/v1", True),
         ("http://[::1]:8000/v1", True),
         ("https://api.example.com/v1", False),
+        ("http://127.0.0.1.example.com/v1", False),
+        ("http://localhost.example.com/v1", False),
+        ("http://10.0.0.1:8000/v1", False),
     ],
 )
 def test_which_addresses_are_on_this_machine(url: str, here: bool) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import email.utils
 import functools
 import hashlib
+import ipaddress
 import itertools
 import json
 import os
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 import openai
 
 from scrutable.pipeline.backends.limits import Gate, Pace, Styles
-from scrutable.pipeline.errors import EndpointError, ScrutableError
+from scrutable.pipeline.errors import EndpointError
 from scrutable.pipeline.records import CallFailure
 from scrutable.pipeline.sections import ServerConfig
 
@@ -37,7 +38,6 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before the second attempt, doubled
 _LONGEST_ASKED = 300.0  # a server may ask us to wait this long
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 _POOLS, _CONNECTIONS = 16, 8  # of one endpoint at most, and in each about
-_LOOPBACK = ("127.", "localhost", "[::1]")
 
 
 class _Passing(Exception):
@@ -315,19 +315,15 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-async def gather_all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results in order; the first error cancels the rest."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except* ScrutableError as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
 def is_on_this_machine(url: str) -> bool:
     """Whether an address is a loopback one."""
-    return urlsplit(url).netloc.startswith(_LOOPBACK)
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def server_of(url: str) -> str:
