@@ -10,7 +10,8 @@ import torch
 import yaml
 from tiny_models import save_tiny_model
 from toy_ladders import ladder_config, write_words
-from toy_run import Done, scrutable, write_config
+from toy_run import Done, in_this_environment, scrutable, write_config
+from toy_server import MODEL, ToyServer
 from transformers import AutoModelForCausalLM
 
 from scrutable.pipeline.run import load_run
@@ -224,6 +225,22 @@ def test_an_author_with_text_only_access_strands_what_is_not_checked(words: Path
     assert row["stranded"] == pytest.approx(1 - row["discharged"])
     assert tables.jobs.empty
     assert "opaque by access" in (tmp_path / "runs" / "toy" / "report" / "index.html").read_text()
+
+
+def test_a_served_author_is_text_only_by_access(words: Path, tmp_path: Path) -> None:
+    config = tiny_study(words, tmp_path, lenient=[], writing=None)
+    data = yaml.safe_load(config.read_text())
+    with ToyServer() as server:
+        served = {"model": MODEL, "backend": server.url, "temperature": 0.0}
+        data["authors"] = [data["authors"][0] | served]
+        config.write_text(yaml.safe_dump(data))
+        done = in_this_environment(
+            "recurse", config, "--runs", tmp_path / "runs", SCRUTABLE_CACHE=str(tmp_path / "cache")
+        )
+    assert done.returncode in (0, 3), done.stderr
+    tables = load_run(tmp_path / "runs" / "toy").recursion
+    assert tables.jobs.empty
+    assert set(tables.ledger.loc[tables.ledger["ladder"] == "authors", "end"]) <= {"text_only"}
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from toy_run import WORDS, scrutable, tables, write_config, write_corpus
+from toy_run import WORDS, in_this_environment, scrutable, tables, write_config, write_corpus
 from toy_server import MODEL, ToyServer, now_and_then
 
 from scrutable.pipeline import load_run
@@ -54,19 +51,6 @@ def served(folder: Path, server: ToyServer, **changes: Any) -> Path:
         "scoring": {"nulls": 1, "draws": 50, "budgets": []},
     }
     return write_config(folder / "toy.yaml", write_corpus(corpus), **(sections | changes))
-
-
-def in_this_environment(*arguments: str | Path, **environment: str) -> Any:
-    """The command line in a fresh process, which has the environment of this test."""
-    code = "from scrutable.pipeline.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-        timeout=240,
-    )
 
 
 def test_a_second_run_of_the_same_config_makes_no_call(server: ToyServer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import json
+import os
 import random
 import signal
 import subprocess
@@ -181,6 +182,20 @@ def scrutable(
         zygote.stdin.flush()
         code = int(zygote.stdout.readline())
         return Done(code, *(Path(path).read_text(encoding="utf-8") for path in out))
+
+
+def in_this_environment(*arguments: str | Path, **environment: str) -> Done:
+    """The command line in a fresh process, which has the environment of this test."""
+    code = "from scrutable.pipeline.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=240,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def tables(run: Path) -> dict[str, bytes]:

@@ -13,7 +13,6 @@ from scrutable.evaluators.matrix import MatrixScore, effects
 from scrutable.pipeline.collecting import Collector
 from scrutable.pipeline.composition.jobs import EVALUATION, Composition, plan_of, runner_of
 from scrutable.pipeline.composition.models import Models
-from scrutable.pipeline.composition.recursion import count_parameters
 from scrutable.pipeline.config import (
     ExplainerConfig,
     MatrixConfig,
@@ -217,8 +216,7 @@ class MatrixComposition:
 
     def _size(self, model: ModelConfig) -> float:
         if model.model not in self._sizes:
-            folder = Path(self._models.locate(ModelConfig(model=model.model)).path)
-            self._sizes[model.model] = count_parameters(folder)
+            self._sizes[model.model] = self._models.n_parameters(model)
         return self._sizes[model.model]
 
     def _is_same(self, subject: str, explainer: str) -> bool:

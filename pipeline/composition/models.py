@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -71,6 +72,11 @@ class Models:
                 else locate(config, say=self._say)
             )
         return self._located[config]
+
+    def n_parameters(self, config: ModelConfig) -> float:
+        """Numbers in the weight files of a model; NaN for a served one, whose files are elsewhere."""
+        path = self.locate(config).path
+        return _n_parameters(Path(path)) if path else math.nan
 
     def check(self, config: ModelConfig, *, labels: Sequence[str], is_chat: bool) -> None:
         """Raises CapabilityError or EndpointError unless a model can be asked with prompts of this kind."""
@@ -202,3 +208,14 @@ def _served(found: Capabilities) -> LocatedModel:
 def _backend_of(config: ModelConfig) -> str | ServerConfig | EngineConfig:
     backend: str | ServerConfig | EngineConfig = getattr(config, "backend", "transformers")
     return backend
+
+
+def _n_parameters(folder: Path) -> float:
+    """From the headers of the files; NaN where there is none that can be read."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return float(total) if total else math.nan

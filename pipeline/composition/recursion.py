@@ -329,18 +329,7 @@ class LadderComposition:
         config = self._config.author(level)
         if not isinstance(config, LlmExplainer):
             return 0.0
-        return count_parameters(Path(self._models.locate(config).path))
-
-
-def count_parameters(folder: Path) -> float:
-    """Numbers in the weight files of a model, from their headers; NaN where it has none that can be read."""
-    from safetensors import safe_open
-
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="numpy") as file:
-            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    return float(total) if total else math.nan
+        return self._models.n_parameters(config)
 
 
 def recurse(
