@@ -103,6 +103,9 @@ def run(
     with_forecast: Annotated[
         bool, typer.Option("--forecast", help="Forecast first, and put it beside what the run took.")
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again where a server did not answer.")
+    ] = False,
     until: Annotated[
         str, typer.Option(help="Stop after this stage: explain, simulate, judge or score.")
     ] = "score",
@@ -117,7 +120,8 @@ def run(
         _forecast(resolved, runs)
     else:
         lines = _forecast_lines(resolved) if with_forecast else []
-        how = _How(max_tokens, max_cost, executor, workers, ray_address, ray_resources, tuple(lines))
+        ray = (ray_address, ray_resources)
+        how = _How(max_tokens, max_cost, executor, workers, ray, tuple(lines), retry_failed)
         _execute(resolved, runs, until=until, how=how)
 
 
@@ -523,9 +527,9 @@ class _How(NamedTuple):
     dollars: float | None = None
     executor: str = "serial"
     workers: int = 2
-    ray_address: str = ""
-    ray_resources: str = "{}"
+    ray: tuple[str, str] = ("", "{}")  # address of a cluster, resources of a task
     forecast: tuple[StageForecast, ...] = ()  # put beside what it took, if there is one
+    retries_failed: bool = False
 
 
 _PLAINLY = _How()
@@ -626,8 +630,7 @@ def _execute(
         raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
     with _job(config, runs / (folder_name or config.name), level="level-0", how=how) as job:
         share = Share.of(config, job.folder.path, max_tokens=how.tokens, max_dollars=how.dollars)
-        ray = (how.ray_address, how.ray_resources)
-        with opened(how.executor, share, workers=how.workers, ray=ray) as executor:
+        with opened(how.executor, share, workers=how.workers, ray=how.ray) as executor:
             runner, parts = runner_of(
                 config,
                 job.folder,
@@ -640,6 +643,8 @@ def _execute(
             if until == "gate":
                 runner.gate()
             else:
+                if how.retries_failed:
+                    say(f"{runner.forget_failed()} parts are made again")
                 if not runner.is_simulated:
                     parts.check()
                 runner.run(until=until)

@@ -87,6 +87,10 @@ PARTS = {"explain": "explanations", "simulate": "simulations", "judge": "verdict
 """Stages that are worked on in shards, in order, and the folder of their part files."""
 
 
+_PASSING = ("unavailable", "timeout", "malformed")
+"""Kinds of failures that another attempt may mend."""
+
+
 class Panel(NamedTuple):
     """A judge, and whose explanations it examines."""
 
@@ -189,6 +193,35 @@ class Runner:
         """The shards that have no part file yet."""
         tasks = [Task(stage, name, number) for number in range(len(self._shards))]
         return [task for task in tasks if not self._part_of(task).exists()]
+
+    def forget_failed(self) -> int:
+        """Drops the shards in which a server did not answer, and all that was made from them; says how many.
+
+        What was answered is in the journal, so only what failed is asked again. An explainer whose texts may
+        change takes with it those that start from them, and everything that reads them or has them as nulls.
+        """
+        again: dict[str, set[str]] = {}
+        for path in self.folder.parts("failures"):
+            stage, _, rest = path.stem.partition("~")
+            if stage in PARTS.values() and any(
+                failure.kind in _PASSING for failure in self.folder.read_records(Failure, path)
+            ):
+                again.setdefault(stage, set()).add(rest)
+        changed = {rest.rpartition("~")[0] for rest in again.get(PARTS["explain"], ())}
+        for name, settings in self.config.explainers.items():  # in order: each after the one it starts from
+            if of_another(settings) in changed:
+                changed.add(name)
+                again[PARTS["explain"]] |= {p.stem for p in self.folder.parts_of(PARTS["explain"], name)}
+        for stage in (PARTS["simulate"], PARTS["judge"]):
+            of_changed = {p.stem for p in self.folder.parts(stage) if p.stem.partition("+")[0] in changed}
+            again[stage] = again.get(stage, set()) | of_changed
+        dropped = 0
+        for stage, parts in again.items():
+            for part in parts:
+                self.folder.part(stage, part).unlink(missing_ok=True)
+                self.folder.part("failures", f"{stage}~{part}").unlink(missing_ok=True)
+                dropped += 1
+        return dropped
 
     def prompts(self, stage: str, name: str) -> list[Prompt]:
         """The prompts that the missing shards of an explainer or a pair would send."""

@@ -100,6 +100,26 @@ def test_what_never_answers_is_counted_and_the_rest_is_scored(tmp_path: Path) ->
     assert "1 attempts" in " ".join(failures["detail"])
 
 
+def test_what_failed_is_asked_again_on_request_and_ends_like_a_run_without_faults(tmp_path: Path) -> None:
+    ill: list[str] = ["river"]
+    with ToyServer(fault=lambda prompt, _: "500" if ill and ill[0] in prompt else "") as server:
+        config = served(tmp_path, server, backend={"attempts": 1})
+        arguments = ("run", config, "--runs", tmp_path / "runs")
+        assert in_this_environment(*arguments).returncode == 0
+        first = load_run(tmp_path / "runs" / "toy").failures
+        assert "unavailable" in set(first["kind"])
+        ill.clear()
+        n_before = server.answered.total()
+        mended = in_this_environment(*arguments, "--retry-failed")
+        assert mended.returncode == 0, mended.stderr
+        assert "parts are made again" in mended.stderr
+        assert server.answered.total() - n_before > 0
+        assert "unavailable" not in set(load_run(tmp_path / "runs" / "toy").failures["kind"])
+        whole = in_this_environment("run", config, "name=whole", "--runs", tmp_path / "elsewhere")
+        assert whole.returncode == 0, whole.stderr
+    assert tables(tmp_path / "runs" / "toy") == tables(tmp_path / "elsewhere" / "whole")
+
+
 def test_the_key_is_in_no_file_and_no_line(tmp_path: Path) -> None:
     with ToyServer(key=KEY) as server:
         config = served(tmp_path, server, backend={"key_env": "TOY_KEY"})
