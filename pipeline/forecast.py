@@ -105,9 +105,9 @@ def _capture_lines(
     n = min(len(windows), config.subject.batch_size)
     seconds, _ = _timed(lambda: list(subject.traces(windows, range(n), subject.unit_ids()[:1])))
     total, each = int(windows.lengths.sum()), seconds / int(windows.lengths[:n].sum())
-    # the second pass reads the union of the units' samples, at most the whole corpus
-    sampled = min(len(windows), n_units * sum(excerpts_in(config.samples, split) for split in SPLITS))
-    traced = int(total * sampled / len(windows))
+    # the second pass reads the union of the units' samples: so many windows, were they drawn at random
+    drawn = n_units * sum(excerpts_in(config.samples, split) for split in SPLITS)
+    traced = int(total * -math.expm1(-drawn / len(windows)))
     return [
         StageForecast("capture", len(subject.unit_ids()), 0, total, total * each),
         StageForecast("traces", n_units, 0, traced, traced * each),
@@ -214,11 +214,13 @@ def _judge_line(
     """All verdicts on the sample's units; unknown if the sample's excerpts give none."""
     made = parts.judge(judge)
     sample = [
-        Examination(job.unit, tuple(filter(None, [written.get(job.unit)])), job.shown)
+        Examination(job.unit, _own_and_others(job.unit, written, count=config.scoring.nulls), job.shown)
         for job in jobs
         if job.unit in written or not made.reads_explanations
     ]
-    n_explanations = 1 + min(config.scoring.nulls, n_units - 1) if made.reads_explanations else 1
+    # what a judge does for the unit itself is done once for all explanations, so some nulls are in the sample
+    n_explanations = (1 + min(config.scoring.nulls, n_units - 1)) if made.reads_explanations else 1
+    n_sampled = sum(max(1, len(one.explanations)) for one in sample)
     made.judge(sample)
     parts.tab("judge", panel)
     seconds, answers = _timed(lambda: made.judge(sample))
@@ -226,11 +228,12 @@ def _judge_line(
     if tab and not tab.prompts:  # its excerpts do not differ enough for a single question
         return StageForecast(f"judge: {panel}", n_units, 0, 0, math.nan, math.nan)
     if tab:
-        return _tabbed(f"judge: {panel}", n_units, tab, share=n_units * n_explanations / len(sample))
+        return _tabbed(f"judge: {panel}", n_units, tab, share=n_units * n_explanations / n_sampled)
     verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
     if not verdicts:
         return StageForecast(f"judge: {panel}", n_units, 0, 0, float("nan"))
-    share = n_units * n_explanations / len({verdict.unit for verdict in verdicts})
+    answered = len({verdict.unit for verdict in verdicts})
+    share = n_units / answered * n_explanations * len(sample) / n_sampled
     return StageForecast(
         f"judge: {panel}",
         n_units,
@@ -238,6 +241,12 @@ def _judge_line(
         round(_tokens(verdicts) * share),
         seconds * share,
     )
+
+
+def _own_and_others(unit: str, written: Mapping[str, Explanation], *, count: int) -> tuple[Explanation, ...]:
+    """The explanation of a unit and those of others that stand for its nulls; none where there is none."""
+    others = [explanation for other, explanation in written.items() if other != unit]
+    return (written[unit], *others[:count]) if unit in written else ()
 
 
 def _tabbed(stage: str, n_units: int, tab: Tab, *, share: float) -> StageForecast:
