@@ -270,6 +270,7 @@ def test_a_prompt_beyond_the_context_is_a_failure_of_that_prompt(served: OpenAIB
     assert isinstance(short, Completion)
     assert isinstance(long, CallFailure)
     assert long.kind == "too_long"
+    assert "--max-model-len" in long.detail
 
 
 def test_what_an_excerpt_spells_like_a_control_token_stays_text(served: OpenAIBackend) -> None:

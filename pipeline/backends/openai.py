@@ -164,7 +164,9 @@ class OpenAIBackend:
         if encoded.n_tokens <= room:
             return None
         return CallFailure(
-            "too_long", f"{encoded.n_tokens} tokens, but {self.capabilities.model} takes {room}"
+            "too_long",
+            f"{encoded.n_tokens} tokens, but {self.capabilities.model} takes {room}: show fewer excerpts, or "
+            "serve it with a longer context (vLLM: --max-model-len)",
         )
 
     # -- what is sent -------------------------------------------------------------------------
