@@ -38,6 +38,12 @@ class Encoded(NamedTuple):
         """All tokens of the prompt."""
         return (*(token for part in self.shared for token in part), *self.ids)
 
+    @property
+    def beginnings(self) -> list[list[int]]:
+        """The prompt up to each reading position, for a backend that reads only after its last token."""
+        whole, n_shared = list(self.whole), self.n_shared
+        return [whole[: n_shared + stop + 1] for stop in self.reads]
+
 
 class Encoder:
     """Cuts prompts with the tokenizer of one model."""

@@ -7,6 +7,7 @@
     ├── RunFolderError             a run folder of another config, or damaged, or that cannot be written
     ├── CapabilityError            a model or tokenizer that cannot do what the config asks of it
     ├── EndpointError              a server that cannot be asked: address, key, quota, model, or gone
+    │   └── RequestRefused         a request that the server will not answer in any attempt
     ├── BudgetReached              the tokens or the money that a run may spend are spent; exit code 4
     └── ParseError                 text that does not hold what its writer promised
 
@@ -40,6 +41,10 @@ class CapabilityError(ScrutableError):
 
 class EndpointError(ScrutableError):
     """A server that cannot be asked: its address, our key or quota, its models, or it is gone."""
+
+
+class RequestRefused(EndpointError):
+    """A request that the server will not answer in any attempt: a field, a path or a model that it lacks."""
 
 
 class BudgetReached(ScrutableError):

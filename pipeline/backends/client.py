@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import openai
 
 from scrutable.pipeline.backends.limits import Gate, Pace, Styles
-from scrutable.pipeline.errors import EndpointError
+from scrutable.pipeline.errors import EndpointError, RequestRefused
 from scrutable.pipeline.records import CallFailure
 from scrutable.pipeline.sections import ServerConfig
 
@@ -275,7 +275,7 @@ class Client:
                 f"{has} ({said}): set it, or name another variable with key_env"
             ) from None
         if status not in _PASSING:
-            raise EndpointError(f"{endpoint.url} refused a request ({status}): {said}") from None
+            raise RequestRefused(f"{endpoint.url} refused a request ({status}): {said}") from None
 
     def _said(self, error: openai.APIStatusError) -> str:
         body = error.body if isinstance(error.body, dict) else {}

@@ -181,8 +181,7 @@ class OpenAIBackend:
             return [self._choice_in_chat(prompt)]
         beginnings: list[Any]
         if encoded:
-            before = encoded.whole[: encoded.n_shared]
-            beginnings = [[*before, *encoded.ids[: stop + 1]] for stop in encoded.reads]
+            beginnings = encoded.beginnings
         elif isinstance(read, ReadLabels):
             lead = "".join(prompt.shared)
             beginnings = [lead + prompt.text[:stop] for stop in read.positions]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scrutable.pipeline.backends.client import Client, Json, wait_for
-from scrutable.pipeline.errors import EndpointError
+from scrutable.pipeline.errors import EndpointError, RequestRefused
 
 _LONG = "The quick brown fox jumps over the lazy dog. " * 40  # fills several blocks of any prefix cache
 _IDS = [1000, 1001, 1002]  # tokens that hardly any model puts among its first
@@ -143,10 +143,8 @@ class _Asked:
     async def _try(self, path: str, body: Json) -> Json | None:
         try:
             posted = await self._client.post(path, {"model": self.model, **body})
-        except EndpointError as error:
-            if " refused a request (" in str(error):
-                return None
-            raise
+        except RequestRefused:
+            return None
         return posted.data if posted.data and posted.data.get("choices") else None
 
 
@@ -208,22 +206,17 @@ async def _chat(asked: _Asked) -> dict[str, Any]:
     if bare is None:
         return {"chats": False, "continues": False, "length_field": length, "chat_label_style": ""}
     tops = await asked.chat(logprobs=True, top_logprobs=5, **{length: 1})
+    messages = [
+        {"role": "user", "content": "Say a word."},
+        {"role": "assistant", "content": "The word is"},
+    ]
     begun = await asked.chat(
-        messages=[
-            {"role": "user", "content": "Say a word."},
-            {"role": "assistant", "content": "The word is"},
-        ],
+        messages=messages,
         add_generation_prompt=False,
         continue_final_message=True,
         **{length: 1},
     )
-    plain = await asked.chat(
-        messages=[
-            {"role": "user", "content": "Say a word."},
-            {"role": "assistant", "content": "The word is"},
-        ],
-        **{length: 1},
-    )
+    plain = await asked.chat(messages=messages, **{length: 1})
     # a server that ignores the fields ends the reply and opens another one, which takes more tokens
     n_begun, n_plain = (((r or {}).get("usage") or {}).get("prompt_tokens", 0) for r in (begun, plain))
     content = ((tops or {"choices": [{}]})["choices"][0].get("logprobs") or {}).get("content") or [{}]

@@ -109,9 +109,9 @@ class VllmBackend:
                 yield [*whole, *ending], sampling
         else:
             labels = list(self._encoder.labels_of(read))
-            for stop in encoded.reads:
+            for beginning in encoded.beginnings:
                 sampling = self._vllm.SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=labels)
-                yield whole[: encoded.n_shared + stop + 1], sampling
+                yield beginning, sampling
 
     def _read(self, prompt: Prompt, encoded: Encoded, outputs: Sequence[Any]) -> Completion | CallFailure:
         cost = sum((_cost(output) for output in outputs), start=Cost())
