@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from scrutable.evaluators.statistics import Floats, generator, percentile_interval
+from scrutable.evaluators.statistics import Floats, generator, mean_interval, ratio_interval
 from scrutable.pipeline.records import Assurance, Score
 
 _FEWEST = 2  # units; an interval over one unit says nothing
@@ -62,16 +62,13 @@ def _assurance(names: tuple[str, str, str, str], units: Floats, *, draws: int, s
     """Of units as rows: gain of the text, gain of the program, 1 if there is a program."""
     n, pairs = len(units), units[:, :2]
     rng = generator(seed, "assurance", *names)
-    sums = pairs[rng.integers(n, size=(draws, n))].sum(axis=1) if n else np.zeros((draws, 2))
-    text = percentile_interval(sums[:, 0], n_documents=n)
+    text = mean_interval(pairs[:, 0], draws=draws, rng=rng)
     reason = ""
     if n < _FEWEST:
         reason = f"{n} units with a gain of text and program"
     elif not text.low > 0:
         reason = "the text has no gain above its null, so there is no worth to share out"
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.where(sums[:, 0] != 0, sums[:, 1] / sums[:, 0], np.nan)
-    interval = percentile_interval(ratios, n_documents=n)
+    interval = ratio_interval(pairs[:, 1], pairs[:, 0], draws=draws, rng=rng)
     means = pairs.mean(axis=0) if n else np.full(2, np.nan)
     return Assurance(
         explainer=names[0],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scrutable.evaluators.statistics import Floats, generator, percentile_interval
+from scrutable.evaluators.statistics import Floats, generator, mean_interval, ratio_interval
 from scrutable.pipeline.recursion.records import (
     EDITS,
     GUIDES,
@@ -41,8 +41,7 @@ def _foretold(choices: Sequence[Choice], edit: Edit, *, draws: int, seed: int) -
     }
     difference = right["own"] - right["shuffled"]
     rng = generator(seed, "foretold", edit)
-    means = difference[rng.integers(n, size=(draws, n))].mean(axis=1)
-    low, high = percentile_interval(means, n_documents=n)
+    low, high = mean_interval(difference, draws=draws, rng=rng)
     return Foretold(
         level=1,
         edit=edit,
@@ -103,10 +102,7 @@ def _trait(
     if reason:
         return WritingTrait(1, named, predictor, average, math.nan, math.nan, math.nan, n, reason)
     rng = generator(seed, "trait", trait, predictor)
-    drawn = rng.integers(n, size=(draws, n))
     missed, spread = (y - x) ** 2, (y - mean) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sums = spread[drawn].sum(axis=1)
-        ratios = np.where(sums > 0, 1 - missed[drawn].sum(axis=1) / sums, np.nan)
-    low, high = percentile_interval(ratios, n_documents=n)
-    return WritingTrait(1, named, predictor, average, float(1 - missed.sum() / spread.sum()), low, high, n)
+    low, high = ratio_interval(missed, spread, draws=draws, rng=rng)
+    r2 = float(1 - missed.sum() / spread.sum())
+    return WritingTrait(1, named, predictor, average, r2, 1 - high, 1 - low, n)

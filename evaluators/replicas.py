@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scrutable.evaluators.statistics import generator, percentile_interval
+from scrutable.evaluators.statistics import generator, ratio_interval
 from scrutable.pipeline.recursion.records import Replica
 
 
@@ -46,11 +46,7 @@ def replicas(
             found.append(Replica(1, name, about, n, nan, nan, nan, nan, nan, reason))
             continue
         rng = generator(seed, "replica", name, simulator)
-        sums = both[rng.integers(n, size=(draws, n))].sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            interval = percentile_interval(
-                np.where(sums[:, 0] != 0, sums[:, 1] / sums[:, 0], np.nan), n_documents=n
-            )
+        interval = ratio_interval(both[:, 1], both[:, 0], draws=draws, rng=rng)
         real_gain, gain = both.mean(axis=0)
         found.append(
             Replica(1, name, about, n, float(real_gain), float(gain), float(gain / real_gain), *interval)

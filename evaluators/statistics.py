@@ -312,6 +312,21 @@ def mean_interval(values: Floats, *, draws: int, rng: np.random.Generator) -> In
     return percentile_interval(np.concatenate(means), n_documents=n)
 
 
+def ratio_interval(above: Floats, below: Floats, *, draws: int, rng: np.random.Generator) -> Interval:
+    """95 % bootstrap interval of sum(above) / sum(below) over independent items (N,) of both; none if N < 2.
+
+    Draws in which the sum below is 0 are undefined.
+    """
+    n = above.size
+    if n < 2:
+        return Interval(math.nan, math.nan)
+    drawn = rng.integers(n, size=(draws, n))
+    sums = below[drawn].sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(sums != 0, above[drawn].sum(axis=1) / sums, np.nan)
+    return percentile_interval(ratios, n_documents=n)
+
+
 def rank_p(value: float, nulls: ArrayLike) -> float:
     """Permutation p of a value: its rank from above among itself and its nulls, in (0, 1].
 

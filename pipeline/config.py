@@ -27,7 +27,7 @@ from pydantic import (
 from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig, BehaviourStudy
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import Split
-from scrutable.pipeline.recursion.config import RecursionConfig
+from scrutable.pipeline.recursion.config import ParaphraserConfig, RecursionConfig
 from scrutable.pipeline.sections import (
     AskingConfig,
     EngineConfig,
@@ -217,6 +217,13 @@ class CompiledExplainer(CompilingConfig):
     of: str  # another explainer
 
 
+class ParaphraseExplainer(ParaphraserConfig):
+    """Another explainer's explanations, said again in other words."""
+
+    kind: Literal["paraphrase"] = "paraphrase"
+    of: str  # another explainer, which writes English
+
+
 class ProbeExplainer(Section):
     """Ridge regression on a model's input embeddings; weights quantised to a byte each."""
 
@@ -247,6 +254,7 @@ ExplainerConfig = Annotated[
     | TreeExplainer
     | RulesExplainer
     | CompiledExplainer
+    | ParaphraseExplainer
     | ProbeExplainer,
     Field(discriminator="kind"),
 ]
@@ -364,9 +372,12 @@ JudgeConfig = Annotated[
 ]
 
 
+_Following = Budget | CompiledExplainer | ParaphraseExplainer  # start from another explainer's text
+
+
 def of_another(explainer: ExplainerConfig) -> str:
     """The explainer whose text this one starts from; empty for one that starts from excerpts alone."""
-    return explainer.of if isinstance(explainer, Budget | CompiledExplainer) else ""
+    return explainer.of if isinstance(explainer, _Following) else ""
 
 
 EXPLAINER_KINDS = kinds_that_need_no_more(ExplainerConfig)
@@ -541,10 +552,16 @@ class RecurseConfig(SubjectJob):
         if any(isinstance(author, FollowerExplainer) for author in self.authors):
             raise ValueError("authors: a follower only stands in for an author; put it in explainers")
         settings = self.recursion
-        named = [settings.simulator, *filter(None, [settings.checker]), *settings.lenient]
+        others = settings.lenient.simulators if settings.lenient else ()
+        named = [settings.simulator, *filter(None, [settings.checker]), *others]
         if unknown := [name for name in named if name not in self.simulators]:
             known = ", ".join(self.simulators)
             raise ValueError(f"recursion: no simulator {unknown[0]!r} among simulators (there are {known})")
+        if kept := {settings.simulator, settings.checker} & set(others):
+            raise ValueError(f"recursion.lenient.simulators: {kept.pop()!r} reads the claims already")
+        said_again = settings.lenient.paraphrasers if settings.lenient else ()
+        if said_again and not all(isinstance(author, LlmExplainer) for author in self.authors):
+            raise ValueError("recursion.lenient.paraphrasers: only what language models write is said again")
         for name, explainer in self.explainers.items():
             if (of := of_another(explainer)) and of not in (AUTHOR, *self.explainers):
                 raise ValueError(f"explainers.{name}.of: no explainer {of!r} (the author's is {AUTHOR})")
@@ -558,20 +575,51 @@ class RecurseConfig(SubjectJob):
 
     def run_of_subject(self) -> RunConfig:
         """The first level as a run of its own."""
-        fields = ("seed", "subject", "corpus", "units", "samples", "simulators", "scoring", "shard", "judges")
+        fields = ("seed", "subject", "corpus", "units", "samples", "scoring", "shard", "judges")
         given = {name: getattr(self, name) for name in fields}
-        return RunConfig(name=self.name, explainers=self.explainers_of(1), gate=self.gate, **given)
+        return RunConfig(
+            name=self.name,
+            explainers=self.explainers_of(1),
+            simulators=self._first_readers,
+            gate=self.gate,
+            **given,
+        )
 
     def level(self, number: int) -> JobConfig:
         """Explainers and simulators of the claims of a level, from 1."""
+        return self._job(self.explainers_of(number), self._first_readers)
+
+    def read_again(self, number: int) -> JobConfig:
+        """The author's claims of a level, paraphrased and read by the lenient tier's simulators too.
+
+        Only for a config with a lenient tier.
+        """
+        author, lenient = self.author(number), self.recursion.lenient
+        assert author is not None, f"no author of level {number}"
+        assert lenient is not None, "nothing is read again without a lenient tier"
+        written: dict[str, ExplainerConfig] = {AUTHOR: author}
+        for place, paraphraser in enumerate(lenient.paraphrasers, 1):
+            written[f"paraphrase-{place}"] = ParaphraseExplainer(of=AUTHOR, **paraphraser.model_dump())
+        names = (self.recursion.simulator, *lenient.simulators)
+        return self._job(written, {name: self.simulators[name] for name in names})
+
+    def _job(
+        self, explainers: Mapping[str, ExplainerConfig], simulators: Mapping[str, SimulatorConfig]
+    ) -> JobConfig:
         return JobConfig(
             name=self.name,
             seed=self.seed,
-            explainers=self.explainers_of(number),
-            simulators=self.simulators,
+            explainers=dict(explainers),
+            simulators=dict(simulators),
             scoring=self.scoring,
             shard=self.shard,
         )
+
+    @property
+    def _first_readers(self) -> dict[str, SimulatorConfig]:
+        """The simulators that read everything; the lenient tier's read what is followed."""
+        lenient = self.recursion.lenient
+        return {n: s for n, s in self.simulators.items() if not lenient or n not in lenient.simulators}
 
     def explainers_of(self, level: int) -> dict[str, ExplainerConfig]:
         """The author of a level, their texts as programs where they write English, and the opponents."""

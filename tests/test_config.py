@@ -20,6 +20,7 @@ from scrutable.pipeline.config import (
     parse_config,
 )
 from scrutable.pipeline.errors import ConfigError
+from scrutable.pipeline.recursion.config import RecursionConfig
 from scrutable.pipeline.sections import EngineConfig, ServerConfig
 
 SERVED = Path(__file__).parent.parent / "configs" / "served.yaml"
@@ -293,3 +294,17 @@ def test_where_and_how_fast_a_model_is_asked_is_not_part_of_a_run() -> None:
     cut = load_config(SERVED, ["explainers.llm.backend.tokenizer=gpt2"])
     assert differing_keys(one, cut) == ["explainers.llm.backend.tokenizer"]
     assert one.digest != cut.digest
+
+
+@pytest.mark.parametrize(
+    ("given", "at"), [(7, [7, 7, 7]), ([20, 10], [20, 10, 10]), ([5], [5, 5, 5]), ([4, 3, 2], [4, 3, 2])]
+)
+def test_jobs_are_counted_level_by_level_and_the_last_number_holds_on(given: Any, at: list[int]) -> None:
+    config = RecursionConfig.model_validate({"jobs": given})
+    assert [config.jobs_at(level) for level in (1, 2, 3)] == at
+
+
+@pytest.mark.parametrize("given", [[], 0, [3, 0], "many"])
+def test_jobs_that_are_no_numbers_are_refused(given: Any) -> None:
+    with pytest.raises(pydantic.ValidationError, match="jobs"):
+        RecursionConfig.model_validate({"jobs": given})

@@ -177,10 +177,10 @@ def tiny_study(words: Path, tmp_path: Path, **changes: Any) -> Path:
         "depth": 2,
         "simulator": "prompted",
         "checker": "checker",
-        "lenient": ["prompted"],
+        "lenient": {"simulators": ["levels"], "paraphrasers": [{"model": model, "temperature": 1.5}]},
         "gate": 0.01,
         "gap": 0.0,
-        "jobs": 2,
+        "jobs": [2, 1],
         "children": 2,
         "singles": 3,
         "contexts": [4],
@@ -188,6 +188,8 @@ def tiny_study(words: Path, tmp_path: Path, **changes: Any) -> Path:
         "general": True,
         "writing": {"units": 4, "simulator": {"model": model}},
     } | changes
+    if config["recursion"]["lenient"]:
+        config["simulators"]["levels"] = {"kind": "prompted", "model": model, "prompt": "simulate_levels"}
     config["shifted"] = config["corpus"] | {"source": str(write_words(tmp_path / "other.jsonl", seed=1))}
     (tmp_path / "ladder.yaml").write_text(yaml.safe_dump(config))
     return tmp_path / "ladder.yaml"
@@ -199,7 +201,15 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
     assert done.returncode == 0, done.stderr
     tables = load_run(tmp_path / "runs" / "toy").recursion
     assert {1, 2} == set(tables.jobs["level"])
+    assert tables.causes["job"].str[0].value_counts().to_dict() == {"1": 2, "2": 1}
     assert {"strict", "lenient"} == set(tables.ledger["tier"])
+    readings = tables.second_readings[tables.second_readings["level"] == 1]
+    assert set(zip(readings["wording"], readings["simulator"], strict=True)) == {
+        ("author", "levels"),
+        ("paraphrase-1", "prompted"),
+        ("paraphrase-1", "levels"),
+    }
+    assert set(tables.level(0).scores["simulator"]) == {"prompted"}  # the others read what is in the tree
     first = tables.ledger[tables.ledger["ladder"] == "authors"]
     shares = first[["discharged", "stranded", "passed_up", "open"]].sum(axis=1)
     assert shares.to_list() == pytest.approx([1] * len(first))
@@ -216,7 +226,7 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
 
 
 def test_an_author_with_text_only_access_strands_what_is_not_checked(words: Path, tmp_path: Path) -> None:
-    config = tiny_study(words, tmp_path, text_only=[str(tmp_path / "model")], lenient=[])
+    config = tiny_study(words, tmp_path, text_only=[str(tmp_path / "model")], lenient=None)
     done = scrutable("recurse", config, "--runs", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     tables = load_run(tmp_path / "runs" / "toy").recursion
@@ -228,7 +238,7 @@ def test_an_author_with_text_only_access_strands_what_is_not_checked(words: Path
 
 
 def test_a_served_author_is_text_only_by_access(words: Path, tmp_path: Path) -> None:
-    config = tiny_study(words, tmp_path, lenient=[], writing=None)
+    config = tiny_study(words, tmp_path, lenient=None, writing=None)
     data = yaml.safe_load(config.read_text())
     with ToyServer() as server:
         served = {"model": MODEL, "backend": server.url, "temperature": 0.0}
@@ -248,6 +258,9 @@ def test_a_served_author_is_text_only_by_access(words: Path, tmp_path: Path) -> 
     [
         ({"then": "cut_off", "depth": 3}, "depth 3 needs 3 authors, but authors has 2"),
         ({"simulator": "trained"}, "no simulator 'trained' among simulators (there are checker)"),
+        ({"lenient": {}}, "recursion.lenient: give simulators, paraphrasers, or both"),
+        ({"lenient": {"simulators": ["checker"]}}, "lenient.simulators: 'checker' reads the claims already"),
+        ({"lenient": {"paraphrasers": [{"model": "m"}]}}, "only what language models write is said again"),
         ({"coverge": 0.5}, "recursion.coverge: unknown key. Did you mean coverage?"),
         ({"working": {"window": 4, "skip": 4}}, "working.skip must be smaller than working.window"),
     ],

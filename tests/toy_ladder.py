@@ -21,6 +21,7 @@ from scrutable.pipeline.recursion.records import (
     Patch,
     Replica,
     Ruling,
+    SecondReading,
     Stop,
     Substitution,
     Transfer,
@@ -52,6 +53,10 @@ def write_tables(folder: Path, **changes: Sequence[Any]) -> RecursionTables:
         "rulings": rulings(),
         "known_ladders": [known("planted program", is_passed=True)],
         "replicas": [Replica(1, f"template {HOSTILE}", "a list of words", 30, 0.2, 0.1, 0.5, 0.3, 0.7)],
+        "second_readings": [
+            SecondReading(1, f"paraphrase-1 {HOSTILE}", "small", 12, 2, 3, 0.08, 0.4, 0.2, 0.6),
+            SecondReading(2, "author", "small", 1, 0, 0, 0.1, NAN, NAN, NAN, f"1 claims {HOSTILE}"),
+        ],
         "matrix": matrix(),
         "matrix_effects": [
             Effect("log10 explainer parameters", 0.03, 0.01, 0.05, 240),

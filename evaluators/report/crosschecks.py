@@ -10,6 +10,7 @@ from scrutable.evaluators.report import wording
 from scrutable.evaluators.report.drawing import short_count
 from scrutable.evaluators.report.table import Cell, Row, Table, number, numbers, table, texts
 from scrutable.evaluators.report.trust import mean, why
+from scrutable.pipeline.config import AUTHOR
 from scrutable.pipeline.recursion.records import (
     Ceiling,
     Effect,
@@ -17,6 +18,7 @@ from scrutable.pipeline.recursion.records import (
     MatrixCell,
     Overlap,
     Replica,
+    SecondReading,
     Transfer,
     WritingTrait,
 )
@@ -120,6 +122,33 @@ def replica_table(replicas: Sequence[Replica]) -> Table | None:
         "the replica is worth as much. Gains in bits per token."
     )
     return table("Replicas of the explainer", heads, rows, note=note)
+
+
+def second_reading_table(readings: Sequence[SecondReading]) -> Table | None:
+    """What others find in the claims, and in their paraphrases."""
+    rows: list[Row] = [
+        (
+            str(one.level),
+            "the author’s own" if one.wording == AUTHOR else one.wording,
+            one.simulator,
+            wording.count(one.n_claims),
+            wording.count(one.n_unread),
+            wording.count(one.n_same),
+            number(one.gain, why(one.reason)),
+            wording.figure(one.share, one.low, one.high, reason=why(one.reason)),
+        )
+        for one in readings
+    ]
+    heads = [
+        *texts("Level", "Words", "Read by"),
+        *numbers("Claims, n", "Without a gain", "Left as they were", "Gain", "Share kept [95 % interval]"),
+    ]
+    note = (
+        "The lenient tier. Share kept: the gain of this reading over the gain as scored, all claims "
+        "together; claims without a gain count as 0. The reading that keeps least is the lenient v, at most "
+        "1. A weak paraphraser or reader lowers it as a private code would. Gains in bits per token."
+    )
+    return table("The same claims, read by others and in other words", heads, rows, note=note)
 
 
 def foretold_table(rows_of: Sequence[Foretold]) -> Table | None:

@@ -60,6 +60,7 @@ def ladder_section(study: Recursion, data: ReportData) -> LadderSection:
         crosschecks.transfer_table(study.transfers),
         crosschecks.ceiling_table(study.ceilings),
         crosschecks.overlap_table(study.overlaps),
+        crosschecks.second_reading_table(study.second_readings),
         crosschecks.replica_table(study.replicas),
         crosschecks.foretold_table(study.foretold),
         crosschecks.trait_table(study.traits),

@@ -87,7 +87,10 @@ def _root(claim: Claim, claims: Sequence[Claim]) -> RootView:
         gains=(
             ("Gain", number(claim.gain, "gain not defined")),
             ("Strict gain, of the compiled program", number(claim.gain_strict, NO_PROGRAM)),
-            ("Lenient gain, smallest over simulators", number(claim.gain_lenient, "no others were tried")),
+            (
+                "Lenient gain, of the reading that finds least",
+                number(claim.gain_lenient, "no others were tried"),
+            ),
             ("Gain on shifted text", number(claim.gain_shifted, "not tried on other text")),
             ("Strict gain on shifted text", number(claim.gain_strict_shifted, "not tried on other text")),
         ),

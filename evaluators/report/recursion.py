@@ -21,6 +21,7 @@ from scrutable.pipeline.recursion.records import (
     Patch,
     Replica,
     Ruling,
+    SecondReading,
     Substitution,
     Transfer,
     WritingTrait,
@@ -47,6 +48,7 @@ class Recursion:
     rulings: tuple[Ruling, ...] = ()
     known: tuple[KnownLadder, ...] = ()
     replicas: tuple[Replica, ...] = ()
+    second_readings: tuple[SecondReading, ...] = ()
     matrix: tuple[MatrixCell, ...] = ()
     effects: tuple[Effect, ...] = ()
     foretold: tuple[Foretold, ...] = ()
@@ -76,6 +78,7 @@ def read_recursion(tables: RecursionTables | None) -> Recursion | None:
         rulings=records(tables.rulings, Ruling),
         known=records(tables.known_ladders, KnownLadder),
         replicas=records(tables.replicas, Replica),
+        second_readings=records(tables.second_readings, SecondReading),
         matrix=records(tables.matrix, MatrixCell),
         effects=records(tables.matrix_effects, Effect),
         foretold=records(tables.foretold, Foretold),

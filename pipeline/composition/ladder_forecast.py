@@ -15,7 +15,7 @@ import numpy as np
 
 from scrutable.pipeline.composition.jobs import Composition, plan_of
 from scrutable.pipeline.composition.models import Models
-from scrutable.pipeline.composition.recursion import LadderComposition
+from scrutable.pipeline.composition.recursion import LadderComposition, readings_of
 from scrutable.pipeline.config import AUTHOR, LlmExplainer, RecurseConfig, RunConfig, SamplesConfig
 from scrutable.pipeline.forecast import StageForecast, forecast
 from scrutable.pipeline.protocols import Explanatory, TraceableExplainer, Watch
@@ -43,13 +43,46 @@ def forecast_ladder(
             if config.author(level + 1) is None:
                 break
         run = _run_of(config, level)
-        composition = Composition(
-            run, say=lambda _line: None, note=lambda _key, _fact: None, models=models, is_rehearsal=True
-        )
-        found = forecast(run, composition, plan_of(run).pairs, {}, watch=watch)
+        found = forecast(run, _rehearsal(run, models), plan_of(run).pairs, {}, watch=watch)
         kept = found if not level else [line for line in found if _is_asked(line)]
         lines += [replace(line, stage=f"level {level}: {line.stage}") for line in kept]
+        if config.recursion.lenient and level < depth:
+            lines += _read_again(config, models, level, watch=watch)
     return lines
+
+
+def _read_again(config: RecurseConfig, models: Models, level: int, *, watch: Watch) -> list[StageForecast]:
+    """The lenient tier's readings of the claims about a level, at most."""
+    again = config.read_again(level + 1)
+    run = _run_of(config, level)
+    n_claims = _drawn(config, level) if level else config.recursion.jobs_at(1)
+    run = run.model_copy(
+        update={
+            "explainers": again.explainers,
+            "simulators": again.simulators,
+            "judges": {},
+            "units": run.units.model_copy(update={"sample": min(n_claims, run.units.sample), "ids": ()}),
+        }
+    )
+    composition = _rehearsal(run, models)
+    found = forecast(run, composition, readings_of(config, level + 1).pairs, {}, watch=watch)
+    written = {f"explain: {AUTHOR}"}
+    return [
+        replace(line, stage=f"level {level}, read again: {line.stage}, at most")
+        for line in found
+        if _is_asked(line) and line.stage not in written
+    ]
+
+
+def _drawn(config: RecurseConfig, level: int) -> int:
+    """Nodes of the author of a level's claims that are explained, at most."""
+    return config.recursion.jobs_at(level) * config.recursion.children
+
+
+def _rehearsal(run: RunConfig, models: Models) -> Composition:
+    return Composition(
+        run, say=lambda _line: None, note=lambda _key, _fact: None, models=models, is_rehearsal=True
+    )
 
 
 def _is_asked(line: StageForecast) -> bool:
@@ -62,12 +95,12 @@ def _run_of(config: RecurseConfig, level: int) -> RunConfig:
     run = config.run_of_subject()
     if not level:
         return run
-    working, settings = config.recursion.working, config.recursion
+    working = config.recursion.working
     strata = len(STRATUM_QUANTILES) + 1
     samples = SamplesConfig(
         top=working.top, per_stratum={split: math.ceil(n / strata) for split, n in working.random.items()}
     )
-    units = run.units.model_copy(update={"sample": settings.jobs * settings.children, "ids": ()})
+    units = run.units.model_copy(update={"sample": _drawn(config, level), "ids": ()})
     return run.model_copy(
         update={"explainers": config.explainers_of(level + 1), "samples": samples, "units": units}
     )
@@ -75,8 +108,8 @@ def _run_of(config: RecurseConfig, level: int) -> RunConfig:
 
 def _inside(config: RecurseConfig, parts: LadderComposition, level: int) -> list[StageForecast]:
     """Jobs, causes and substitutions, timed on one task of the usual size."""
-    settings = config.recursion
-    claims = config.units.sample if level == 1 else settings.jobs * settings.children
+    settings, n_jobs = config.recursion, config.recursion.jobs_at(level)
+    claims = config.units.sample if level == 1 else _drawn(config, level - 1)
     n_pairs = len(parts.pairs(level)) if config.author(level + 1) is not None else 0
     writer = parts.writer(level)
     task = _task(parts.author(level), writer)
@@ -90,8 +123,8 @@ def _inside(config: RecurseConfig, parts: LadderComposition, level: int) -> list
     restored = 2 + 3 * n_pairs
     stages = (
         ("jobs", claims, 2 + n_twins, (2 + n_twins) * forward),
-        ("causes", settings.jobs, patches + 6, screen + (patches + 3) * forward),
-        ("substitute", settings.jobs, restored + 3, (restored + 3) * forward),
+        ("causes", n_jobs, patches + 6, screen + (patches + 3) * forward),
+        ("substitute", n_jobs, restored + 3, (restored + 3) * forward),
     )
     return [
         StageForecast(f"level {level}: {name}, at most", n, 0, n * passes * n_run, n * seconds)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from scrutable.evaluators.foretelling import foretold, traits
 from scrutable.evaluators.nulls import assign_nulls
 from scrutable.evaluators.replicas import replicas
+from scrutable.evaluators.second_readings import second_readings
 from scrutable.evaluators.statistics import fit_affine
 from scrutable.evaluators.worth_following import clears
 from scrutable.pipeline.collecting import Collector
@@ -47,6 +48,7 @@ from scrutable.pipeline.recursion.records import (
     Procedure,
     Replica,
     Ruling,
+    SecondReading,
     Transfer,
     WritingTrait,
 )
@@ -61,7 +63,7 @@ from scrutable.pipeline.recursion.settling import (
 from scrutable.pipeline.recursion.tables import LEVEL
 from scrutable.pipeline.recursion.transfer import transfers_of
 from scrutable.pipeline.recursion.writing import choices, procedures, traits_of, writing_of
-from scrutable.pipeline.runner import Runner, Source
+from scrutable.pipeline.runner import Plan, Runner, Source
 from scrutable.pipeline.sections import AskingConfig, ModelConfig, ServerConfig
 from scrutable.pipeline.store import RunFolder
 
@@ -126,6 +128,8 @@ class LadderComposition:
                 check_traceable(self._models.locate(config).path, name=config.model)
             if isinstance(config, LlmExplainer):
                 self._note("parameters", {config.model: self._parameters(level)})
+            if level <= depth and settings.lenient:
+                self._composed(self._config.read_again(level), f"level-{level - 1}-again").check()
 
     # -- levels -------------------------------------------------------------------------------
 
@@ -150,13 +154,34 @@ class LadderComposition:
         """Explainers and simulators of a level's run that read each other."""
         return list(plan_of(self._config.level(level + 1)).pairs.values())
 
+    def read_again(self, level: int, source: Source) -> Runner:
+        """The run of the lenient tier over claims of a level; what is read already is not read again."""
+        config = self._config.read_again(level)
+        name = f"level-{level - 1}-again"
+        parts = self._composed(config, name)
+        return self._runner(
+            config,
+            RunFolder(self._path, level=name),
+            source,
+            parts,
+            f"level {level - 1}, read again",
+            plan=readings_of(self._config, level),
+        )
+
     def _runner(
-        self, config: JobConfig, folder: RunFolder, source: Source, parts: Composition, name: str
+        self,
+        config: JobConfig,
+        folder: RunFolder,
+        source: Source,
+        parts: Composition,
+        name: str,
+        plan: Plan | None = None,
     ) -> Runner:
         def watch(stage: str) -> AbstractContextManager[Progress]:
             return self._watch(f"{name}: {stage}")
 
-        return Runner(config, folder, source, parts, EVALUATION, plan_of(config), watch, self._note)
+        plan = plan or plan_of(config)
+        return Runner(config, folder, source, parts, EVALUATION, plan, watch, self._note)
 
     def _parts(self, claims: int) -> Composition:
         """The maker of explainers and simulators for a level of claims."""
@@ -376,7 +401,7 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
     units = [claim.unit for claim in claims if claim.level == 1]
     if claims:
         rows += keep_ledger(claims, parties, draws=draws, seed=seed)
-        if config.recursion.lenient:
+        if any(not math.isnan(claim.gain_lenient) for claim in claims):
             rows += keep_ledger(claims, parties, tier="lenient", draws=draws, seed=seed)
         if not math.isnan(claims[0].gain_shifted):
             rows += keep_ledger(claims, parties, corpus="shifted", draws=draws, seed=seed)
@@ -416,6 +441,7 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
     folder.write_records(level / "claims.parquet", Claim, everything)
     folder.write_records(level / "gated.parquet", Gated, gated_of(ladder, levels=ladder.depth))
     folder.write_records(level / "replicas.parquet", Replica, stand_ins)
+    folder.write_records(level / "second_readings.parquet", SecondReading, _second_readings(ladder))
     folder.write_records(level / "rulings.parquet", Ruling, rulings)
     folder.write_records(level / "ceilings.parquet", Ceiling, _ceilings(ladder))
     found_transfers = [
@@ -466,6 +492,13 @@ def study_writing(ladder: Ladder, parts: LadderComposition, settings: WritingCon
     folder.write_records(level / "foretold.parquet", Foretold, foretold(found, draws=draws, seed=seed))
 
 
+def readings_of(config: RecurseConfig, level: int) -> Plan:
+    """Who reads the claims of a level for the lenient tier: everybody and everything but what scored them."""
+    plan = plan_of(config.read_again(level))
+    scored = (AUTHOR, config.recursion.simulator)
+    return plan._replace(pairs={key: pair for key, pair in plan.pairs.items() if pair != scored})
+
+
 def _opponents(config: RecurseConfig) -> list[Opponent]:
     """Explainers of the first level without a model, with the simulator that reads them."""
     run, settings = config.run_of_subject(), config.recursion
@@ -485,6 +518,29 @@ def _worth(ladder: Ladder) -> dict[str, float]:
     for row in folder.read_records(Summary, folder.level / "summary.parquet"):
         if row.metric == "correlation" and not math.isnan(row.excess):
             found[row.explainer] = max(found.get(row.explainer, -math.inf), row.excess)
+    return found
+
+
+def _second_readings(ladder: Ladder) -> list[SecondReading]:
+    """All readings of the lenient tier, level by level."""
+    config = ladder.config
+    found: list[SecondReading] = []
+    for level in range(1, ladder.depth + 1):
+        again, units, texts = ladder.gains_again(level), ladder.in_tree(level), ladder.explanations(level)
+        wordings = dict.fromkeys(wording for wording, _ in again if wording != AUTHOR)
+        others = {wording: ladder.paraphrases(level, wording) for wording in wordings}
+        found += second_readings(
+            ladder.gains(level).get((AUTHOR, config.recursion.simulator), {}),
+            again,
+            level=level,
+            units=units,
+            n_same={
+                wording: sum(texts[unit].text == said[unit].text for unit in units if unit in said)
+                for wording, said in others.items()
+            },
+            draws=config.scoring.draws,
+            seed=config.seed,
+        )
     return found
 
 

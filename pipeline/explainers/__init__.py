@@ -7,6 +7,7 @@ from scrutable.pipeline.explainers.follower import FollowerExplainer
 from scrutable.pipeline.explainers.generic import GenericExplainer
 from scrutable.pipeline.explainers.llm import LlmExplainer
 from scrutable.pipeline.explainers.ngrams import NgramsExplainer
+from scrutable.pipeline.explainers.paraphrase import ParaphraseExplainer
 from scrutable.pipeline.explainers.planted import PlantedExplainer
 from scrutable.pipeline.explainers.probe import ProbeExplainer
 from scrutable.pipeline.explainers.program import ProgramExplainer
@@ -27,6 +28,7 @@ EXPLAINERS: dict[str, Any] = {
     "tree": TreeExplainer,
     "rules": RulesExplainer,
     "compiled": CompiledExplainer,
+    "paraphrase": ParaphraseExplainer,
     "probe": ProbeExplainer,
 }
 """`kind` in the config to a class: (name, config, services) makes an `Explainer`;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from scrutable.pipeline.placement import DtypeName
 from scrutable.pipeline.records import Split
@@ -54,6 +54,35 @@ class WritingConfig(Section):
     simulator: ChooserConfig  # chooses; writes the procedure too where the next author is no model
 
 
+class ParaphraserConfig(AskingConfig):
+    """A model that says an explanation again in other words."""
+
+    prompt: str = "paraphrase"
+    reads_labels: ClassVar[bool] = False
+    max_tokens: PositiveInt = 48
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+
+
+class LenientConfig(Section):
+    """Who else reads the claims that are followed, and in which other words (SCIENCE.md 2.4, tier B).
+
+    The reading that finds least in them, all claims of a level together, is the lenient tier.
+    """
+
+    simulators: tuple[Name, ...] = ()  # of other families than the one that scores; they read nothing else
+    paraphrasers: tuple[ParaphraserConfig, ...] = ()  # best neither the author nor a simulator
+
+    @model_validator(mode="after")
+    def _check(self) -> LenientConfig:
+        if not self.simulators and not self.paraphrasers:
+            raise ValueError("give simulators, paraphrasers, or both")
+        return self
+
+
+def _as_tuple(given: object) -> object:
+    return (given,) if isinstance(given, int) else given
+
+
 class RecursionConfig(Section):
     """How the authors of explanations are looked into."""
 
@@ -61,14 +90,15 @@ class RecursionConfig(Section):
     then: Literal["loop", "cut_off"] = "loop"  # above the last author: itself again, or nobody
     simulator: Name = "trained"  # whose gain is the worth of a claim, and who simulates neurons
     checker: str = "checker"  # simulator that runs programs; empty: nothing can be discharged
-    lenient: tuple[Name, ...] = ()  # other simulators: the smallest of their gains is the lenient tier
+    lenient: LenientConfig | None = None  # None: there is no lenient tier
     text_only: tuple[str, ...] = ()  # models whose weights may not be read
     gate: Share = 0.90  # level of the interval of a claim's excess on calibrate, whose low end is > 0
     gap: Annotated[float, Field(ge=0)] = 5.0  # nats between a job's prompt and its counterfactual
     coverage: Share = 0.8  # of a job's content gap, by true patching
     max_nodes: PositiveInt = 8192  # the largest causal set that is tried
     singles: Annotated[int, Field(ge=0)] = 8  # nodes patched alone, in each job
-    jobs: PositiveInt = 20  # traced at each level, at most; the others are left open
+    jobs: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (20,)
+    """Traced at each level, at most, the others are left open; the last number holds for further levels."""
     children: PositiveInt = 3  # nodes drawn from each causal set
     working: WorkingConfig = WorkingConfig()
     contexts: tuple[PositiveInt, ...] = (8, 16, 32)  # tokens, for the context ceiling; empty: none
@@ -78,6 +108,10 @@ class RecursionConfig(Section):
     random_weights: bool = True  # ask a model of the same shape with random weights for its gap
     writing: WritingConfig | None = None  # also study the first author's writing as a behaviour
     rules: RulesConfig = RulesConfig()
+
+    def jobs_at(self, level: int) -> int:
+        """How many jobs are traced at a level of claims, from 1, at most."""
+        return self.jobs[min(level, len(self.jobs)) - 1]
 
     @model_validator(mode="after")
     def _check(self) -> RecursionConfig:

@@ -44,7 +44,7 @@ from scrutable.pipeline.recursion.jobs import (
 from scrutable.pipeline.recursion.protocols import FitMap, LikelihoodsOf, Task, Writer
 from scrutable.pipeline.recursion.records import Cause, Job, Node, Overlap, Patch, Substitution
 from scrutable.pipeline.recursion.substitution import Drawn, Reading, substitute
-from scrutable.pipeline.recursion.transfer import TransferParts, shift, transfer
+from scrutable.pipeline.recursion.transfer import BorrowingSource, TransferParts, shift, transfer
 from scrutable.pipeline.recursion.working import WorkingSource, WorkingText
 from scrutable.pipeline.runner import Runner, Source
 from scrutable.pipeline.store import RunFolder
@@ -83,6 +83,10 @@ class LadderParts(TransferParts, Protocol):
 
     def pairs(self, level: int) -> Sequence[tuple[str, str]]:
         """Explainers and simulators of a level's run that read each other."""
+        ...
+
+    def read_again(self, level: int, source: Source) -> Runner:
+        """The run of the lenient tier over claims of a level."""
         ...
 
     def author(self, level: int) -> TraceableExplainer:
@@ -132,13 +136,13 @@ class Ladder:
         self.parts.run_of_subject().run()
         shift(self.folder.path, self.parts, shard=self.config.shard)
         for level in range(1, self.depth + 1):
-            if not self.parts.is_traceable(level):
-                if level == 1 and not self.cleared:
-                    raise NothingToFollow(self._why_nothing())
-                return
-            self._write_jobs(level)
-            if level == 1 and not self.followed(1):
+            if self.parts.is_traceable(level):
+                self._write_jobs(level)
+            if level == 1 and not self.in_tree(1):
                 raise NothingToFollow(self._why_nothing())
+            self._read_again(level)
+            if not self.parts.is_traceable(level):
+                return
             if self.config.author(level + 1) is None:
                 return
             self._write_causes(level)
@@ -192,9 +196,36 @@ class Ladder:
         drawn = {unit for units in self.drawn(level - 1).values() for unit in units}
         return sorted(drawn & set(self.explanations(level)), key=lambda u: _hashed(self.config.seed, u))
 
+    def in_tree(self, level: int) -> list[str]:
+        """Units whose claims are in the tree: of the roots those that are followed, where any can be."""
+        if level == 1 and self.parts.is_traceable(1):
+            return [job.unit for job in self.followed(1)]
+        return self.claimed(level)
+
     def gains(self, level: int) -> Gains:
         """What the claims of a level are worth."""
         return gains_of(self.level_folder(level - 1))
+
+    def gains_again(self, level: int) -> Gains:
+        """What they are worth to other readers, and in other words; empty without a lenient tier."""
+        return gains_of(self._again(level))
+
+    def paraphrases(self, level: int, name: str) -> dict[str, Explanation]:
+        """Unit → its claim in the other words of a paraphraser."""
+        folder = self._again(level)
+        return {e.unit: e for e in folder.read_records(Explanation, *folder.parts_of("explanations", name))}
+
+    def _again(self, level: int) -> RunFolder:
+        return RunFolder(self.folder.path, level=f"level-{level - 1}-again")
+
+    def _read_again(self, level: int) -> None:
+        """The claims in the tree, by the readers and in the words of the lenient tier."""
+        units = frozenset(self.in_tree(level))
+        if self.config.recursion.lenient is None or not units:
+            return
+        own = self.level_folder(level - 1)
+        source = BorrowingSource(self._again(level), own, own, (AUTHOR,), self.config.shard, only=units)
+        self.parts.read_again(level, source).run()
 
     def shifted_gains(self, level: int) -> Gains:
         """The same on other text; empty where it was not tried."""
@@ -210,11 +241,11 @@ class Ladder:
         """Jobs that are traced, at most as many as the config allows."""
         jobs = self.jobs(level)
         gated = [jobs[unit] for unit in self.claimed(level) if unit in jobs and jobs[unit].is_gated]
-        return gated[: self.config.recursion.jobs]
+        return gated[: self.config.recursion.jobs_at(level)]
 
     def _write_jobs(self, level: int) -> None:
         """In the claims' seeded order, until as many as may be traced reach the gap."""
-        wanted, done = self.config.recursion.jobs, self.jobs(level)
+        wanted, done = self.config.recursion.jobs_at(level), self.jobs(level)
         todo = [unit for unit in self.claimed(level) if unit not in done]
         if not todo or sum(job.is_gated for job in done.values()) >= wanted:
             return

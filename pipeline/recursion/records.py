@@ -333,6 +333,26 @@ class Replica:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SecondReading:
+    """What claims are worth to another reader, or in other words: one reading of the lenient tier.
+
+    share = (sum of gains of this reading) / (sum of the gains as scored), over the claims in the tree.
+    """
+
+    level: int  # of the claims
+    wording: str  # "author": its own words; else a paraphraser
+    simulator: str
+    n_claims: int
+    n_unread: int  # without a gain: no paraphrase, a failed call; they count as 0
+    n_same: int  # that the paraphraser left word for word as they were
+    gain: float  # mean, bits for each token
+    share: float
+    low: float
+    high: float
+    reason: str = ""
+
+
 Edit = Literal["none", "swap_top", "permute", "drop_one"]
 """What is changed in the exemplars of a job before its author writes again: nothing; the strongest replaced
 by the strongest of another unit; their order; the strongest, which is left out."""

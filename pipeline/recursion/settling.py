@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class _Facts(NamedTuple):
     causes: Mapping[str, Cause]  # by job
     drawn: Mapping[str, Counter[str]]
     substitutions: Sequence[Substitution]
-    least: str  # the simulator that finds least in the texts; empty without a lenient tier
+    least: Mapping[str, float] | None  # gains of the reading that finds least; None without a lenient tier
 
 
 def _facts(ladder: Ladder, level: int) -> _Facts:
@@ -52,7 +52,7 @@ def _facts(ladder: Ladder, level: int) -> _Facts:
         causes=ladder.causes(level),
         drawn=ladder.drawn(level),
         substitutions=ladder.substitutions(level),
-        least=_least(ladder, explanations, gains),
+        least=least_reading(ladder, level, gains),
     )
 
 
@@ -119,9 +119,7 @@ def _class_of(job: Job) -> str:
 
 
 def _roots(ladder: Ladder, facts: _Facts) -> Iterator[Claim]:
-    is_traceable = ladder.parts.is_traceable(1)
-    units = [unit for unit in ladder.cleared if not is_traceable or unit in facts.followed]
-    for unit in units:
+    for unit in ladder.in_tree(1):
         yield from _measured(ladder, 1, unit, facts, parent=None, share=1.0)
 
 
@@ -153,9 +151,11 @@ def _measured(
         own.get(unit, 0.0),
         stop=_stop(ladder, level, unit, facts),
     )
-    lenient = facts.gains.get((AUTHOR, facts.least), {}).get(unit, 0.0) if facts.least else math.nan
     claim = replace(
-        claim, share=share, gain_strict=_strict(ladder, level, unit, facts.gains), gain_lenient=lenient
+        claim,
+        share=share,
+        gain_strict=_strict(ladder, level, unit, facts.gains),
+        gain_lenient=math.nan if facts.least is None else facts.least.get(unit, 0.0),
     )
     if facts.shifted:
         claim = replace(
@@ -200,14 +200,18 @@ def _strict(ladder: Ladder, level: int, unit: str, gains: Gains) -> float:
     return gains.get((AUTHOR, checker), {}).get(unit, 0.0)
 
 
-def _least(ladder: Ladder, units: Iterable[str], gains: Gains) -> str:
-    """The simulator that finds least in the texts of a level, all claims together."""
-    settings = ladder.config.recursion
-    totals = {
-        name: sum(gains.get((AUTHOR, name), {}).get(unit, 0.0) for unit in units)
-        for name in ((settings.simulator, *settings.lenient) if settings.lenient else ())
-    }
-    return min(totals, key=lambda name: (totals[name], name), default="")
+def least_reading(ladder: Ladder, level: int, gains: Gains) -> Mapping[str, float] | None:
+    """The gains of the reading that finds least in the claims of a level, all of them together.
+
+    One reading for all claims: the smallest for each would be small by noise alone. A claim without a gain
+    counts as 0 in the sum.
+    """
+    again = ladder.gains_again(level)
+    if not again:
+        return None
+    readings = [gains.get((AUTHOR, ladder.config.recursion.simulator), {}), *again.values()]
+    units = ladder.in_tree(level)
+    return min(readings, key=lambda reading: math.fsum(reading.get(unit, 0.0) for unit in units))
 
 
 def _with_work(

@@ -24,6 +24,7 @@ from scrutable.pipeline.recursion.records import (
     Procedure,
     Replica,
     Ruling,
+    SecondReading,
     Substitution,
     Transfer,
     WritingTrait,
@@ -50,6 +51,7 @@ KINDS: dict[str, type] = {
     "rulings": Ruling,
     "known_ladders": KnownLadder,
     "replicas": Replica,
+    "second_readings": SecondReading,
     "procedures": Procedure,
     "choices": Choice,
     "foretold": Foretold,
@@ -165,6 +167,11 @@ class RecursionTables:
     def replicas(self) -> pd.DataFrame:
         """`Replica`: stand-ins for the explainer."""
         return self._frame("replicas")
+
+    @cached_property
+    def second_readings(self) -> pd.DataFrame:
+        """`SecondReading`: the lenient tier, reader by reader and wording by wording."""
+        return self._frame("second_readings")
 
     @cached_property
     def procedures(self) -> pd.DataFrame:

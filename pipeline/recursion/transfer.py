@@ -48,8 +48,9 @@ class BorrowingSource:
     folder: RunFolder
     excerpts_of: RunFolder
     explanations_of: RunFolder
-    explainers: Sequence[str]
+    explainers: Sequence[str]  # the first decides which units there are
     shard: int
+    only: frozenset[str] | None = None  # units; None: all
 
     @property
     def _path(self) -> Path:
@@ -75,13 +76,15 @@ class BorrowingSource:
         written = {name: self._written(name) for name in self.explainers}
         units = self.excerpts_of.read_records(Unit, self.excerpts_of.level / "units.parquet")
         excerpts = self.excerpts_of.read_excerpts()
-        units = [u for u in units if u.id in excerpts and u.id in {e.unit for e in written[AUTHOR]}]
+        explained = {e.unit for e in written[self.explainers[0]]}
+        kept = explained if self.only is None else explained & self.only
+        units = [unit for unit in units if unit.id in excerpts and unit.id in kept]
         for number, shard in enumerate(shards_of(units, self.shard)):
             part = f"{number:04d}"
-            kept = {unit.id: excerpts[unit.id] for unit in shard}
-            self.folder.write_excerpts(self.folder.part("excerpts", part), kept)
+            own = {unit.id: excerpts[unit.id] for unit in shard}
+            self.folder.write_excerpts(self.folder.part("excerpts", part), own)
             for name, explanations in written.items():
-                some = [e for e in explanations if e.unit in kept]
+                some = [e for e in explanations if e.unit in own]
                 self.folder.write_records(
                     self.folder.part("explanations", f"{name}~{part}"), Explanation, some
                 )
