@@ -1,6 +1,7 @@
 """The regression over the subject x explainer matrix: what size, family and level do to the score.
 
-SCIENCE.md 2.6: in one ladder, level, size and family are one variable; over a matrix they may be told apart.
+SCIENCE.md 2.6: in one ladder, level, size and family are one variable; over a matrix, with ladders as paths
+through it, they may be told apart.
 Pure. A term that this matrix cannot tell from others is an effect without a value, and says why.
 """
 
@@ -18,7 +19,7 @@ from scrutable.pipeline.recursion.records import Effect
 
 INTERCEPT = "intercept"
 SUBJECT_SIZE, EXPLAINER_SIZE = "log10 subject parameters", "log10 explainer parameters"
-READABLE, SAME, LEVEL = "readable", "same model", "level"
+READABLE, FAMILY, SAME, LEVEL = "readable", "same family", "same model", "level"
 """The terms. Sizes and levels are centred, so that the intercept is the score at the mean subject and mean
 model that explains, and `readable` is what a program has over that model."""
 
@@ -37,8 +38,10 @@ class MatrixScore:
     value: float  # excess correlation, in [-2, 2]; NaN where undefined
     subject_parameters: float  # > 0; NaN if unknown
     explainer_parameters: float  # > 0 of a model, 0 of a program; NaN if unknown
+    subject_family: str  # the architecture; empty if unknown
+    explainer_family: str  # empty for a program, or if unknown
     is_same: bool  # the explainer is the subject's own model
-    level: float = math.nan  # of the explainer in a ladder, from 1; NaN if it has none
+    level: int = 1  # of the claim: 1 about a subject, 2 about the neurons of who explains it, and so on
 
 
 def effects(scores: Sequence[MatrixScore], *, draws: int = 2000, seed: int) -> tuple[Effect, ...]:
@@ -49,11 +52,11 @@ def effects(scores: Sequence[MatrixScore], *, draws: int = 2000, seed: int) -> t
     over their sizes is a description.
 
     Terms are tried in the order of the names above. One that does not vary, that is a combination of those
-    before it, whose size or level is not known for everyone concerned, or that varies over fewer than 3 units
-    is left out of the fit; its effect is NaN with the reason.
+    before it, whose size or family is not known for everyone concerned, or that varies over fewer than 3
+    units is left out of the fit; its effect is NaN with the reason.
 
     Args:
-        scores: of all cells; those with an undefined value are left out.
+        scores: of all cells and of the levels of ladders; those with an undefined value are left out.
         draws: of the bootstrap.
         seed: of the run.
     """
@@ -123,16 +126,20 @@ def _same(rows: Sequence[MatrixScore]) -> Floats | str:
     return np.array([float(row.is_same) for row in rows])
 
 
+def _family(rows: Sequence[MatrixScore]) -> Floats | str:
+    """Programs are of no family."""
+    families = {row.subject: row.subject_family for row in rows}
+    families |= {row.explainer: row.explainer_family for row in rows if row.explainer_parameters != 0}
+    if unknown := [name for name, family in families.items() if not family]:
+        return f"the family of {_listed(unknown)} is not known"
+    return np.array([float(row.subject_family == row.explainer_family) for row in rows])
+
+
 def _level(rows: Sequence[MatrixScore]) -> Floats | str:
-    """Programs may all be without a level; they then have the mean one, as with sizes."""
-    levels = {row.explainer: row.level for row in rows if not math.isnan(row.level)}
-    if not levels:
-        return "no explainer was given a level"
-    without = {row.explainer: row.explainer_parameters for row in rows if row.explainer not in levels}
-    programs = {row.explainer for row in rows if row.explainer_parameters == 0}
-    if without and set(without) != programs:
-        return f"{_listed(list(without))} was given no level"
-    return _centred([row.explainer for row in rows], levels)
+    levels = {str(row.level): float(row.level) for row in rows}
+    if len(levels) < 2:
+        return "all scores are of one level: give ladders"
+    return _centred([str(row.level) for row in rows], levels)
 
 
 _TERMS: Mapping[str, Callable[[Sequence[MatrixScore]], Floats | str]] = {
@@ -140,6 +147,7 @@ _TERMS: Mapping[str, Callable[[Sequence[MatrixScore]], Floats | str]] = {
     SUBJECT_SIZE: _subject_size,
     EXPLAINER_SIZE: _explainer_size,
     READABLE: _readable,
+    FAMILY: _family,
     SAME: _same,
     LEVEL: _level,
 }

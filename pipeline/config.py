@@ -27,7 +27,7 @@ from pydantic import (
 from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig, BehaviourStudy
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.records import Split
-from scrutable.pipeline.recursion.config import ParaphraserConfig, RecursionConfig
+from scrutable.pipeline.recursion.config import ParaphraserConfig, RecursionConfig, RulesConfig
 from scrutable.pipeline.sections import (
     AskingConfig,
     EngineConfig,
@@ -497,7 +497,8 @@ class MatrixConfig(JobConfig):
     explainers: dict[Name, ExplainerConfig] = Field(min_length=1)
     simulator: Name = "trained"  # whose scores of English count
     checker: str = "checker"  # the simulator whose scores of programs count; empty: there are none
-    levels: dict[Name, PositiveInt] = {}  # explainer → its level in a ladder, for the slope over levels
+    ladders: tuple[str, ...] = ()  # run folders of ladders with that simulator: for the slope over levels
+    rules: RulesConfig = RulesConfig()
 
     @model_validator(mode="after")
     def _check(self) -> MatrixConfig:
@@ -506,9 +507,6 @@ class MatrixConfig(JobConfig):
             if (name := getattr(self, key)) and name not in self.simulators:
                 known = ", ".join(self.simulators)
                 raise ValueError(f"{key}: no simulator {name!r} among simulators (there are {known})")
-        if unknown := [name for name in self.levels if name not in self.explainers]:
-            known = ", ".join(self.explainers)
-            raise ValueError(f"levels: no explainer {unknown[0]!r} among explainers (there are {known})")
         return self
 
     def run_of(self, subject: str) -> RunConfig:

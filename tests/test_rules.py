@@ -12,7 +12,7 @@ from toy_claims import claim, parties
 from scrutable.pipeline.recursion.config import RulesConfig
 from scrutable.pipeline.recursion.ledger import keep_ledger
 from scrutable.pipeline.recursion.records import Effect, LedgerRow, Replica, Ruling
-from scrutable.pipeline.recursion.rules import rule
+from scrutable.pipeline.recursion.rules import rule, rule_scale
 
 BLANK = keep_ledger([claim("u", v=0.5, kept=0.5)], parties(1), draws=5, seed=0)[0]
 
@@ -30,7 +30,7 @@ def row(level: int = 1, **values: Any) -> LedgerRow:
 
 
 def ruled(*rows: LedgerRow, **given: Any) -> dict[str, Ruling]:
-    settings: dict[str, Any] = {"worth": {}, "readable": (), "replicas": (), "effects": ()} | given
+    settings: dict[str, Any] = {"worth": {}, "readable": (), "replicas": ()} | given
     return {r.hypothesis: r for r in rule(rows, ladder="authors", rules=RulesConfig(), **settings)}
 
 
@@ -74,8 +74,23 @@ def test_the_slope_over_levels_needs_a_matrix() -> None:
         "against": (0.0, -0.04, 0.1),
         "no information": (-0.1, -0.3, 0.1),
     }
-    for outcome, (value, low, high) in slopes.items():
-        assert ruled(row(), effects=[Effect("level", value, low, high, 80)])["H3"].outcome == outcome
+    for outcome, slope in slopes.items():
+        verdict = rule_scale([Effect("level", *slope, 80)], matrix="m", rules=RulesConfig())
+        assert (verdict.hypothesis, verdict.outcome) == ("H3", outcome)
+
+
+@pytest.mark.parametrize(
+    ("effects", "why"),
+    [
+        ([], "no matrix was run"),
+        ([Effect("level", math.nan, math.nan, math.nan, 80, "all of one level")], "all of one level"),
+        ([Effect("level", 0.1, math.nan, math.nan, 80)], "has no interval"),
+    ],
+)
+def test_without_a_slope_over_levels_it_is_said_what_is_missing(effects: list[Effect], why: str) -> None:
+    verdict = rule_scale(effects, matrix="m", rules=RulesConfig())
+    assert verdict.outcome == "no information"
+    assert why in verdict.why
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,9 @@ def pictures(study: Recursion, data: ReportData) -> tuple[Pictured, ...]:
 
 
 def _counted(study: Recursion) -> str:
+    if study.matrix and not study.ledger:
+        subjects, explainers = ({getattr(c, name) for c in study.matrix} for name in ("subject", "explainer"))
+        return f"{wording.counted(len(subjects), 'subject')}, {wording.counted(len(explainers), 'explainer')}"
     ladders = dict.fromkeys(row.ladder for row in study.ledger)
     levels = {row.level for row in study.ledger}
     return (

@@ -12,27 +12,28 @@ from typing import Any, NamedTuple
 from scrutable.evaluators.matrix import MatrixScore, effects
 from scrutable.pipeline.collecting import Collector
 from scrutable.pipeline.composition.jobs import EVALUATION, Composition, plan_of, runner_of
-from scrutable.pipeline.composition.models import Models
-from scrutable.pipeline.config import (
-    ExplainerConfig,
-    MatrixConfig,
-    NeuronSubjectConfig,
-    ProbeExplainer,
-    RunConfig,
+from scrutable.pipeline.composition.ladder_scores import (
+    METRIC,
+    ladder_scores,
+    model_of,
+    open_ladder,
+    score_of,
 )
+from scrutable.pipeline.composition.models import Models
+from scrutable.pipeline.config import MatrixConfig, RunConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.protocols import Progress, Watch
 from scrutable.pipeline.records import Assurance, Score, Summary
-from scrutable.pipeline.recursion.records import Effect, MatrixCell
+from scrutable.pipeline.recursion.records import Effect, MatrixCell, Ruling
+from scrutable.pipeline.recursion.rules import rule_scale
 from scrutable.pipeline.recursion.tables import LEVEL
 from scrutable.pipeline.runner import Runner
-from scrutable.pipeline.sections import AskingConfig, ModelConfig
+from scrutable.pipeline.sections import ModelConfig
 from scrutable.pipeline.store import RunFolder
 
 SUBJECTS = "subjects"
 """Where the runs of the subjects lie in the folder of a matrix: `subjects/NAME`, each a run folder."""
 _OF_A_SUBJECT = ("subject", "corpus")  # facts that differ between the rows of a matrix
-METRIC = "correlation"
 
 
 class Matrix(NamedTuple):
@@ -66,6 +67,8 @@ def run_matrix(
         found = parts.matrix()
     folder = RunFolder(path, level=LEVEL)
     folder.write_records(folder.level / "matrix_effects.parquet", Effect, found.effects)
+    ruling = rule_scale(found.effects, matrix=config.name, rules=config.rules)
+    folder.write_records(folder.level / "rulings.parquet", Ruling, [ruling])
     folder.write_records(folder.level / "matrix.parquet", MatrixCell, found.cells)
     return found
 
@@ -87,7 +90,6 @@ class MatrixComposition:
         self._path = folder
         self._models = models
         self._say, self._watch, self._note = say, watch, note
-        self._sizes: dict[str, float] = {}
 
     def check(self) -> None:
         """Resolves every model and corpus, and checks prompts and readers, before anything is computed.
@@ -100,6 +102,8 @@ class MatrixComposition:
                 raise ConfigError(
                     f"explainers.{name}: what it writes is not read by {readers}, so it has no cell"
                 )
+        for path in self._config.ladders:
+            open_ladder(Path(path), self._config)
         if self._config.gate:
             self._composed(self._config).check()
         for subject in self._config.subjects:
@@ -165,69 +169,58 @@ class MatrixComposition:
             each = folder.read_records(Score, folder.level / "scores.parquet")
             for explainer, simulator in self._readers.items():
                 row = _of(summary, explainer, simulator)
-                if row is not None:
-                    cells.append(self._cell(subject, explainer, row, assurance))
+                cells.append(self._cell(subject, explainer, simulator, row, assurance))
                 scores += self._scores(subject, explainer, simulator, each)
+        for path in map(Path, self._config.ladders):
+            scores += ladder_scores(path, open_ladder(path, self._config), self._models)
         found = effects(scores, draws=self._config.scoring.draws, seed=self._config.seed)
         return Matrix(cells, list(found))
 
-    def _cell(self, subject: str, explainer: str, row: Summary, assurance: Sequence[Assurance]) -> MatrixCell:
-        shares = [a.v for a in assurance if (a.explainer, a.simulator) == (explainer, row.simulator)]
+    def _cell(
+        self,
+        subject: str,
+        explainer: str,
+        simulator: str,
+        row: Summary | None,
+        assurance: Sequence[Assurance],
+    ) -> MatrixCell:
+        """NaN where every unit failed before it could be scored."""
+        shares = [a.v for a in assurance if (a.explainer, a.simulator) == (explainer, simulator)]
+        explained, explaining = self._models_of(subject, explainer)
         return MatrixCell(
             subject=subject,
             explainer=explainer,
-            subject_parameters=self._subject_size(subject),
-            explainer_parameters=self._explainer_size(explainer),
-            is_same=self._is_same(subject, explainer),
-            n_units=row.n_excess,
-            value=row.excess,
-            low=row.excess_low,
-            high=row.excess_high,
+            subject_parameters=self._models.n_parameters(explained) if explained else math.nan,
+            explainer_parameters=self._models.n_parameters(explaining) if explaining else 0.0,
+            is_same=bool(explained and explaining and self._models.are_same(explained, explaining)),
+            n_units=row.n_excess if row else 0,
+            value=row.excess if row else math.nan,
+            low=row.excess_low if row else math.nan,
+            high=row.excess_high if row else math.nan,
             v=shares[0] if shares else math.nan,
         )
 
     def _scores(
         self, subject: str, explainer: str, simulator: str, each: Sequence[Score]
     ) -> list[MatrixScore]:
+        explained, explaining = self._models_of(subject, explainer)
         return [
-            MatrixScore(
+            score_of(
+                self._models,
+                score,
                 subject=subject,
-                unit=score.unit,
                 explainer=explainer,
-                value=score.excess,
-                subject_parameters=self._subject_size(subject),
-                explainer_parameters=self._explainer_size(explainer),
-                is_same=self._is_same(subject, explainer),
-                level=float(self._config.levels.get(explainer, math.nan)),
+                explained=explained,
+                explaining=explaining,
+                level=1,
             )
             for score in each
             if (score.explainer, score.simulator, score.metric) == (explainer, simulator, METRIC)
         ]
 
-    def _subject_size(self, subject: str) -> float:
-        """Parameters of a subject; NaN for a planted one, which has none."""
-        config = self._config.subjects[subject]
-        return self._size(config) if isinstance(config, NeuronSubjectConfig) else math.nan
-
-    def _explainer_size(self, explainer: str) -> float:
-        """Parameters of who writes; 0 for a program. A probe is as large as the model of its embeddings."""
-        model = _model_of(self._config.explainers[explainer])
-        return self._size(model) if model else 0.0
-
-    def _size(self, model: ModelConfig) -> float:
-        if model.model not in self._sizes:
-            self._sizes[model.model] = self._models.n_parameters(model)
-        return self._sizes[model.model]
-
-    def _is_same(self, subject: str, explainer: str) -> bool:
-        config, model = self._config.subjects[subject], _model_of(self._config.explainers[explainer])
-        return isinstance(config, NeuronSubjectConfig) and model is not None and model.model == config.model
-
-
-def _model_of(explainer: ExplainerConfig) -> ModelConfig | None:
-    if isinstance(explainer, ProbeExplainer):
-        return ModelConfig(model=explainer.model)
-    return explainer if isinstance(explainer, AskingConfig) else None
+    def _models_of(self, subject: str, explainer: str) -> tuple[ModelConfig | None, ModelConfig | None]:
+        """Who is explained and who writes; None for a planted subject and for a program."""
+        return model_of(self._config.subjects[subject]), model_of(self._config.explainers[explainer])
 
 
 def _of(summary: Sequence[Summary], explainer: str, simulator: str) -> Summary | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,7 +77,17 @@ class Models:
     def n_parameters(self, config: ModelConfig) -> float:
         """Numbers in the weight files of a model; NaN for a served one, whose files are elsewhere."""
         path = self.locate(config).path
-        return _n_parameters(Path(path)) if path else math.nan
+        return _n_parameters(path) if path else math.nan
+
+    def family(self, config: ModelConfig) -> str:
+        """The architecture of a model, as its own config names it; empty for a served one."""
+        path = self.locate(config).path
+        return _family(path) if path else ""
+
+    def are_same(self, one: ModelConfig, other: ModelConfig) -> bool:
+        """Whether two names are of the same weights; of served models only the names are known."""
+        paths = [self.locate(config).path for config in (one, other)]
+        return paths[0] == paths[1] if all(paths) else one.model == other.model
 
     def check(self, config: ModelConfig, *, labels: Sequence[str], is_chat: bool) -> None:
         """Raises CapabilityError or EndpointError unless a model can be asked with prompts of this kind."""
@@ -210,12 +221,20 @@ def _backend_of(config: ModelConfig) -> str | ServerConfig | EngineConfig:
     return backend
 
 
-def _n_parameters(folder: Path) -> float:
+@cache
+def _family(folder: str) -> str:
+    from transformers import AutoConfig
+
+    return str(AutoConfig.from_pretrained(folder).model_type)
+
+
+@cache
+def _n_parameters(folder: str) -> float:
     """From the headers of the files; NaN where there is none that can be read."""
     from safetensors import safe_open
 
     total = 0
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(Path(folder).glob("*.safetensors")):
         with safe_open(path, framework="numpy") as file:
             total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     return float(total) if total else math.nan

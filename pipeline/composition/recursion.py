@@ -434,7 +434,6 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
             name for name, made in config.explainers_of(1).items() if not isinstance(made, AskingConfig)
         ],
         replicas=stand_ins,
-        effects=(),
         rules=config.recursion.rules,
     )
     level = folder.level

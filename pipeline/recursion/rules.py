@@ -30,10 +30,11 @@ def rule(
     worth: Mapping[str, float],
     readable: Sequence[str],
     replicas: Sequence[Replica],
-    effects: Sequence[Effect],
     rules: RulesConfig,
 ) -> tuple[Ruling, ...]:
     """One ruling for each hypothesis about one ladder, from its strict rows on the sampled corpus.
+
+    H3 is a matter of a matrix: see `rule_scale`.
 
     Args:
         ledger: rows of all ladders.
@@ -41,14 +42,13 @@ def rule(
         worth: explainer → mean excess correlation at the first level.
         readable: explainers among them that are programs or tables.
         replicas: stand-ins for the first author.
-        effects: of the subject x explainer matrix; empty where it was not run.
         rules: thresholds.
     """
     rows = [r for r in ledger if (r.ladder, r.tier, r.corpus) == (ladder, "strict", "sampled")]
     found = {
         "H1": _regress(rows, rules),
         "H2": _conservation(rows, rules),
-        "H3": _scale(effects, rules),
+        "H3": _ONE_LADDER,
         "H4": _dilemma(worth, readable, rules),
         "H5": _replaced(replicas, rules),
     }
@@ -89,13 +89,29 @@ def _conservation(rows: Sequence[LedgerRow], rules: RulesConfig) -> tuple[Outcom
     return "no information", why
 
 
+_ONE_LADDER: tuple[Outcome, str] = (
+    "no information",
+    "in one ladder level, size and family are one variable; configs/matrix.yaml with ladders parts them",
+)
+
+
+def rule_scale(effects: Sequence[Effect], *, matrix: str, rules: RulesConfig) -> Ruling:
+    """H3, from the regression over a matrix and its ladders.
+
+    Args:
+        effects: the coefficients.
+        matrix: its name.
+        rules: thresholds.
+    """
+    return Ruling(matrix, "H3", QUESTIONS["H3"], *_scale(effects, rules))
+
+
 def _scale(effects: Sequence[Effect], rules: RulesConfig) -> tuple[Outcome, str]:
-    slope = next((e for e in effects if e.term == "level" and not e.reason), None)
-    if slope is None:
-        return (
-            "no information",
-            "in one ladder level, size and family are one variable; configs/matrix.yaml parts them",
-        )
+    slope = next((effect for effect in effects if effect.term == "level"), None)
+    if slope is None or slope.reason:
+        return "no information", f"no slope over levels: {slope.reason if slope else 'no matrix was run'}"
+    if math.isnan(slope.low):
+        return "no information", "the slope over levels has no interval"
     why = f"slope {slope.value:+.3f} [{slope.low:+.3f}, {slope.high:+.3f}] a level"
     if slope.high < -rules.flat:
         return "supports", why
