@@ -216,6 +216,7 @@ def test_a_language_model_is_followed_into_its_own_neurons(words: Path, tmp_path
     assert set(first["end"]) == {"", "loop"}
     assert tables.jobs["random_gap"].notna().any()
     assert not tables.ceilings.empty
+    assert set(tables.proxies["explainer"]) >= {"author", "template"}
     assert "shifted" in set(tables.ledger["corpus"])
     assert {"template", "follower"} == set(tables.replicas["replica"])
     assert "follower" not in set(tables.ledger["ladder"])

@@ -19,6 +19,7 @@ from scrutable.pipeline.recursion.records import (
     MatrixCell,
     Overlap,
     Patch,
+    Proxy,
     Replica,
     Ruling,
     SecondReading,
@@ -44,6 +45,10 @@ def write_tables(folder: Path, **changes: Sequence[Any]) -> RecursionTables:
         "patches": patches(),
         "causes": [cause()],
         "substitutions": substitutions(),
+        "proxies": [
+            Proxy(1, f"large {HOSTILE}", "small", 12, 0.3, 0.1, 0.05, 0.4, 0.2),
+            Proxy(2, "large", "small", 1, NAN, NAN, NAN, NAN, NAN, f"1 jobs {HOSTILE}"),
+        ],
         "claims": claims(),
         "ledger": ledger(),
         "transfers": transfers(),

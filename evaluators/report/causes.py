@@ -8,9 +8,9 @@ from statistics import median
 
 from scrutable.evaluators.report import wording
 from scrutable.evaluators.report.table import Row, Table, number, numbers, ratio, table, texts
-from scrutable.evaluators.report.trust import KINDS, mean
+from scrutable.evaluators.report.trust import KINDS, mean, why
 from scrutable.evaluators.report.wording import Figure
-from scrutable.pipeline.recursion.records import Cause, Job, Substitution
+from scrutable.pipeline.recursion.records import Cause, Job, Proxy, Substitution
 
 LISTED = 200  # jobs in the table of all of them
 _COUNTED = ("coverage", "random", "layer_matched", "rank_agreement", "attention", "attribution_sum")
@@ -68,6 +68,34 @@ def cause_table(causes: Sequence[Cause]) -> Table | None:
     ]
     heads = [*texts("Job", "Coverage reached"), *numbers(*_NUMBERS)]
     return table("Causal set of each job", heads, rows, listed=LISTED)
+
+
+def proxy_table(proxies: Sequence[Proxy]) -> Table | None:
+    """The proxy of X, next to X and to how far it can be believed."""
+    rows: list[Row] = [
+        (
+            str(one.level),
+            one.explainer,
+            one.simulator,
+            wording.count(one.n_jobs),
+            number(one.substitution, why(one.reason)),
+            number(one.proxy, why(one.reason)),
+            wording.figure(
+                one.proxy - one.substitution, one.low, one.high, reason=why(one.reason), signed=True
+            ),
+            number(one.agreement, one.reason or "too few jobs that can be ranked"),
+        )
+        for one in proxies
+    ]
+    heads = [
+        *texts("Level", "Explained by", "Simulated by"),
+        *numbers("Jobs, n", "X, measured", "Proxy", "Proxy − X [95 % interval]", "Rank agreement over jobs"),
+    ]
+    note = (
+        "The proxy is how well the nodes’ explanations describe them (excess explained variance, weighted by "
+        "attribution), which needs no substitution. It is no estimate of X unless the two columns agree."
+    )
+    return table("A cheap proxy of substitution, beside it", heads, rows, note=note)
 
 
 def substitution_table(substitutions: Sequence[Substitution]) -> Table | None:

@@ -55,6 +55,7 @@ def ladder_section(study: Recursion, data: ReportData) -> LadderSection:
     inside = (
         causes.cause_summary(study.causes, study.jobs),
         causes.substitution_table(study.substitutions),
+        causes.proxy_table(study.proxies),
     )
     checks = (
         crosschecks.transfer_table(study.transfers),

@@ -19,6 +19,7 @@ from scrutable.pipeline.recursion.records import (
     MatrixCell,
     Overlap,
     Patch,
+    Proxy,
     Replica,
     Ruling,
     SecondReading,
@@ -47,6 +48,7 @@ class Recursion:
     gated: tuple[Gated, ...] = ()
     rulings: tuple[Ruling, ...] = ()
     known: tuple[KnownLadder, ...] = ()
+    proxies: tuple[Proxy, ...] = ()
     replicas: tuple[Replica, ...] = ()
     second_readings: tuple[SecondReading, ...] = ()
     matrix: tuple[MatrixCell, ...] = ()
@@ -77,6 +79,7 @@ def read_recursion(tables: RecursionTables | None) -> Recursion | None:
         gated=records(tables.gated, Gated),
         rulings=records(tables.rulings, Ruling),
         known=records(tables.known_ladders, KnownLadder),
+        proxies=records(tables.proxies, Proxy),
         replicas=records(tables.replicas, Replica),
         second_readings=records(tables.second_readings, SecondReading),
         matrix=records(tables.matrix, MatrixCell),

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from scrutable.evaluators.foretelling import foretold, traits
 from scrutable.evaluators.nulls import assign_nulls
+from scrutable.evaluators.proxies import proxies
 from scrutable.evaluators.replicas import replicas
 from scrutable.evaluators.second_readings import second_readings
 from scrutable.evaluators.statistics import fit_affine
@@ -34,7 +35,7 @@ from scrutable.pipeline.protocols import Ask, Progress, Simulator, TraceableExpl
 from scrutable.pipeline.records import Excerpt, Simulation, Summary
 from scrutable.pipeline.recursion.config import WritingConfig
 from scrutable.pipeline.recursion.known import planted_ladders, read_known
-from scrutable.pipeline.recursion.ladder import Ladder, NothingToFollow, RecursionEvaluation
+from scrutable.pipeline.recursion.ladder import Ladder, NothingToFollow, RecursionEvaluation, gains_of
 from scrutable.pipeline.recursion.ledger import End, Party, keep_ledger
 from scrutable.pipeline.recursion.protocols import Affine, LikelihoodsOf, Writer
 from scrutable.pipeline.recursion.records import (
@@ -46,6 +47,7 @@ from scrutable.pipeline.recursion.records import (
     KnownLadder,
     LedgerRow,
     Procedure,
+    Proxy,
     Replica,
     Ruling,
     SecondReading,
@@ -440,6 +442,7 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
     folder.write_records(level / "claims.parquet", Claim, everything)
     folder.write_records(level / "gated.parquet", Gated, gated_of(ladder, levels=ladder.depth))
     folder.write_records(level / "replicas.parquet", Replica, stand_ins)
+    folder.write_records(level / "proxies.parquet", Proxy, _proxies(ladder))
     folder.write_records(level / "second_readings.parquet", SecondReading, _second_readings(ladder))
     folder.write_records(level / "rulings.parquet", Ruling, rulings)
     folder.write_records(level / "ceilings.parquet", Ceiling, _ceilings(ladder))
@@ -517,6 +520,22 @@ def _worth(ladder: Ladder) -> dict[str, float]:
     for row in folder.read_records(Summary, folder.level / "summary.parquet"):
         if row.metric == "correlation" and not math.isnan(row.excess):
             found[row.explainer] = max(found.get(row.explainer, -math.inf), row.excess)
+    return found
+
+
+def _proxies(ladder: Ladder) -> list[Proxy]:
+    """What fidelity by attribution would have said of every substitution, level by level."""
+    found: list[Proxy] = []
+    for level in range(1, ladder.depth + 1):
+        drawn = {f"{level}/{unit}": nodes for unit, nodes in ladder.drawn(level).items()}
+        found += proxies(
+            ladder.substitutions(level),
+            drawn,
+            gains_of(ladder.level_folder(level), "explained_variance"),
+            level=level,
+            draws=ladder.config.scoring.draws,
+            seed=ladder.config.seed,
+        )
     return found
 
 

@@ -30,7 +30,7 @@ from scrutable.pipeline.protocols import (
     TraceableExplainer,
     Watch,
 )
-from scrutable.pipeline.records import Excerpt, Explanation, Score, Unit
+from scrutable.pipeline.records import Excerpt, Explanation, Metric, Score, Unit
 from scrutable.pipeline.recursion.attribution import find_cause, overlaps
 from scrutable.pipeline.recursion.jobs import (
     Draft,
@@ -474,12 +474,12 @@ def _hashed(seed: int, unit: str) -> str:
     return hashlib.sha256(f"{seed}/{unit}".encode()).hexdigest()
 
 
-def gains_of(folder: RunFolder) -> Gains:
-    """The gains of one level, best candidates under the name of their explainer."""
+def gains_of(folder: RunFolder, metric: Metric = "gain_bits") -> Gains:
+    """The excess gains of one level, or another metric's; best candidates under their explainer's name."""
     path = folder.level / "scores.parquet"
     found: dict[tuple[str, str], dict[str, float]] = {}
     for score in folder.read_records(Score, path) if path.exists() else ():
-        if score.metric == "gain_bits" and math.isfinite(score.excess):
+        if score.metric == metric and math.isfinite(score.excess):
             found.setdefault((score.explainer, score.simulator), {})[score.unit] = score.excess
     best = {(name.removesuffix(".best"), s): of for (name, s), of in found.items() if name.endswith(".best")}
     return found | best

@@ -128,6 +128,25 @@ class Substitution:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """What attribution-weighted fidelity would have said of X, beside X: a guess and its calibration.
+
+    Both are shares of what the explained nodes lose beyond the null, over the jobs of a level, unclipped.
+    """
+
+    level: int
+    explainer: str  # who explained the nodes
+    simulator: str
+    n_jobs: int
+    proxy: float  # mean excess explained variance of the nodes' explanations, by attribution
+    substitution: float  # X, as measured in the same jobs
+    low: float  # of proxy - X, 95 %
+    high: float
+    agreement: float  # Spearman over jobs of the two; NaN where too few can be ranked
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A node of the claim tree, "e describes u", with what was measured of it.
 

@@ -22,6 +22,7 @@ from scrutable.pipeline.recursion.records import (
     Overlap,
     Patch,
     Procedure,
+    Proxy,
     Replica,
     Ruling,
     SecondReading,
@@ -42,6 +43,7 @@ KINDS: dict[str, type] = {
     "causes": Cause,
     "nodes": Node,
     "substitutions": Substitution,
+    "proxies": Proxy,
     "claims": Claim,
     "ledger": LedgerRow,
     "transfers": Transfer,
@@ -122,6 +124,11 @@ class RecursionTables:
     def substitutions(self) -> pd.DataFrame:
         """`Substitution`: simulated activations in the running author."""
         return self._frame("substitutions")
+
+    @cached_property
+    def proxies(self) -> pd.DataFrame:
+        """`Proxy`: what fidelity by attribution would have said of substitution, beside it."""
+        return self._frame("proxies")
 
     @cached_property
     def claims(self) -> pd.DataFrame:
