@@ -719,8 +719,8 @@ def _known_ladders(path: Path) -> None:
 
 def _forecast_ladder(config: RecurseConfig) -> None:
     from scrutable.pipeline.composition.ladder_forecast import forecast_ladder
+    from scrutable.pipeline.composition.ladder_parts import LadderComposition
     from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.composition.recursion import LadderComposition
     from scrutable.pipeline.progress import StageClock
 
     models, depth = Models(say), config.recursion.depth

@@ -14,8 +14,8 @@ from time import monotonic
 import numpy as np
 
 from scrutable.pipeline.composition.jobs import Composition, plan_of
+from scrutable.pipeline.composition.ladder_parts import LadderComposition, readings_of
 from scrutable.pipeline.composition.models import Models
-from scrutable.pipeline.composition.recursion import LadderComposition, readings_of
 from scrutable.pipeline.config import AUTHOR, LlmExplainer, RecurseConfig, RunConfig, SamplesConfig
 from scrutable.pipeline.forecast import StageForecast, forecast
 from scrutable.pipeline.protocols import Explanatory, TraceableExplainer, Watch
