@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scrutable.pipeline.errors import BudgetReached, ConfigError, ScrutableError
+from scrutable.pipeline.terminal import say, say_result, tell_spent
 
 if TYPE_CHECKING:
-    from scrutable.pipeline.behaviours.config import BehavioursConfig
-    from scrutable.pipeline.behaviours.counting import StagePrompts
-    from scrutable.pipeline.behaviours.study import Study
-    from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.config import AnyConfig, MatrixConfig, RecurseConfig, RunConfig
-    from scrutable.pipeline.forecast import StageForecast
-    from scrutable.pipeline.journal import Spent
-    from scrutable.pipeline.progress import StageClock
-    from scrutable.pipeline.recursion.records import LedgerRow
+    from scrutable.pipeline.composition.courses import Work
+    from scrutable.pipeline.config import AnyConfig
     from scrutable.pipeline.runner import Runner
-    from scrutable.pipeline.store import RunFolder
 
 app = typer.Typer(
     help="Explain the units of a language model with another one, and measure what is understood.",
@@ -117,12 +109,16 @@ def run(
         raise ConfigError(f"--until {until}: no such stage (allowed: {', '.join(_STAGES)})")
     resolved = _limited(load_config(config, overrides or ()), limit)
     if dry_run:
-        _forecast(resolved, runs)
-    else:
-        lines = _forecast_lines(resolved) if with_forecast else []
-        ray = (ray_address, ray_resources)
-        how = _How(max_tokens, max_cost, executor, workers, ray, tuple(lines), retry_failed)
-        _execute(resolved, runs, until=until, how=how)
+        from scrutable.pipeline.composition.rehearsals import rehearse
+
+        return rehearse(resolved, runs)
+    from scrutable.pipeline.composition.courses import How, follow
+    from scrutable.pipeline.composition.rehearsals import forecast_run
+
+    lines = forecast_run(resolved) if with_forecast else []
+    ray = (ray_address, ray_resources)
+    how = How(max_tokens, max_cost, executor, workers, ray, tuple(lines), retry_failed)
+    return _leave(follow(resolved, runs / resolved.name, until=until, how=how))
 
 
 @app.command()
@@ -154,10 +150,11 @@ def score(
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Score what a run folder has explained, or anybody's explanations on anybody's records."""
+    from scrutable.pipeline.composition.courses import follow
     from scrutable.pipeline.store import RunFolder
 
     if path is not None and not records and not explanations:
-        return _execute(RunFolder(path).config(), path.parent, until="score", folder_name=path.name)
+        return _leave(follow(RunFolder(path).config(), path))
     if path is not None or not records or not explanations:
         raise ConfigError("give a run folder, or both --records and --explanations")
     from scrutable.pipeline.shorthand import records_config
@@ -171,7 +168,7 @@ def score(
         population=population,
         opponents=opponents,
     )
-    return _execute(config, runs, until="score")
+    return _leave(follow(config, runs / config.name))
 
 
 @app.command()
@@ -193,16 +190,17 @@ def selftest(
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Try simulators and explainers on known answers: planted units, puzzles and placebos; or policies."""
+    from scrutable.pipeline.composition.courses import follow, follow_known_ladders, follow_policies
     from scrutable.pipeline.shorthand import behaviour_selftest_config, selftest_config
     from scrutable.pipeline.store import RunFolder
 
     path = Path(where)
     if recursion:
-        return _known_ladders(runs / "selftest-recursion")
+        return _leave(follow_known_ladders(runs / "selftest-recursion"))
     if where and path.is_dir():
         if behaviours:
-            return _policies(RunFolder(path).config(), path)
-        return _execute(RunFolder(path).config(), path.parent, until="gate", folder_name=path.name)
+            return follow_policies(RunFolder(path).config(), path)
+        return _leave(follow(RunFolder(path).config(), path, until="gate"))
     changes = list(overrides or ())
     if "=" in where and not path.exists():
         changes.insert(0, where)
@@ -211,9 +209,9 @@ def selftest(
         known = behaviour_selftest_config(
             given, changes, simulators=simulator or (), explainers=explainer or ()
         )
-        return _policies(known, runs / known.name)
+        return follow_policies(known, runs / known.name)
     config = selftest_config(given, changes, simulators=simulator or (), explainers=explainer or ())
-    return _execute(config, runs, until="gate")
+    return _leave(follow(config, runs / config.name, until="gate"))
 
 
 @app.command()
@@ -236,9 +234,12 @@ def recurse(
     if not isinstance(resolved, RecurseConfig):
         raise ConfigError(f"{config}: a ladder needs job: recurse, but its job is {resolved.job!r}")
     if dry_run:
-        _forecast_ladder(resolved)
-    else:
-        _ladder(resolved, runs / resolved.name, _How(max_tokens, max_cost))
+        from scrutable.pipeline.composition.rehearsals import rehearse_ladder
+
+        return rehearse_ladder(resolved)
+    from scrutable.pipeline.composition.courses import How, follow_ladder
+
+    return _leave(follow_ladder(resolved, runs / resolved.name, How(max_tokens, max_cost)))
 
 
 @app.command()
@@ -254,12 +255,10 @@ def worker(
     max_cost: MaxCost = None,
 ) -> None:
     """Work on one share of a run's shards, as one job of an array; `scrutable run` then scores the run."""
-    from scrutable.pipeline.asking import Budget
     from scrutable.pipeline.composition.jobs import runner_of
     from scrutable.pipeline.composition.models import Models
     from scrutable.pipeline.composition.workers import manifest_note, work_on_share
     from scrutable.pipeline.config import RunConfig, load_config
-    from scrutable.pipeline.journal import FILE, Journal
     from scrutable.pipeline.progress import StageClock
     from scrutable.pipeline.store import RunFolder
 
@@ -270,20 +269,24 @@ def worker(
     path = runs / resolved.name
     folder = RunFolder(path)
     with folder.opened(resolved, is_shared=True):
-        journal = Journal(path.parent / FILE, run=path.name)
-        budget = Budget(journal, max_tokens=max_tokens, max_dollars=max_cost)
+        models = Models.of_run(path, say, max_tokens=max_tokens, max_dollars=max_cost)
         runner, parts = runner_of(
             resolved,
             folder,
             say=say,
             watch=StageClock(is_terminal=False, say=say),
             note=manifest_note(folder) if number == 0 else lambda _key, _fact: None,
-            models=Models(say, journal=journal, budget=budget),
+            models=models,
         )
         parts.check()
         work_on_share(runner, number=number, of=of, patience=patience, say=say)
-        journal.close()
+        models.journal.close()
     say_result(f"worker {number} of {of} is done; `scrutable run {config}` scores the run")
+
+
+def _leave(code: int) -> None:
+    if code:
+        sys.exit(code)
 
 
 def _share(shard: str) -> tuple[int, int]:
@@ -333,7 +336,7 @@ def journal(
             f"{row.run}: {row.answers:,} answers of {row.model}, {row.bytes / 1e6:,.1f} MB, "
             f"last used {age:.1f} days ago"
         )
-    _say_spent(kept.spent(), show=say_result)
+    tell_spent(kept.spent(), tell=say_result, names_runs=True)
     say_result(f"{path}: {path.stat().st_size / 1e6:,.1f} MB")
     kept.close()
 
@@ -348,10 +351,10 @@ def batch_export(
     """Read the subject if need be, and write what the next stage would ask of servers."""
     from scrutable.pipeline.composition.batches import export_batch
 
-    with _served_run(config, overrides, runs) as (runner, job):
+    with _served_run(config, overrides, runs) as (runner, work):
         for stage in runner.source.stages().values():
             stage()
-        written = export_batch(runner, job.models, to)
+        written = export_batch(runner, work.models, to)
     for path, count in written.items():
         say_result(f"{path}: {count:,} requests")
     if not written:
@@ -368,26 +371,27 @@ def batch_import(
     """Put the answers of a batch where the run looks first; then go on with `scrutable run`."""
     from scrutable.pipeline.composition.batches import import_batch
 
-    with _served_run(config, overrides, runs) as (runner, job):
-        found = import_batch(runner, job.models, source, say=say)
+    with _served_run(config, overrides, runs) as (runner, work):
+        found = import_batch(runner, work.models, source, say=say)
     say_result(f"{found.answered:,} answers kept, {found.failed:,} failed, {found.unknown:,} not asked for")
 
 
 @contextmanager
-def _served_run(config: Path, overrides: list[str] | None, runs: Path) -> Iterator[tuple[Runner, _Job]]:
+def _served_run(config: Path, overrides: list[str] | None, runs: Path) -> Iterator[tuple[Runner, Work]]:
     """A run some of whose parts are asked of servers. Raises ConfigError for another."""
     from scrutable.pipeline.composition.batches import served_parts
+    from scrutable.pipeline.composition.courses import at_work
     from scrutable.pipeline.composition.jobs import runner_of
     from scrutable.pipeline.config import RunConfig, load_config
 
     resolved = load_config(config, overrides or ())
     if not isinstance(resolved, RunConfig) or not served_parts(resolved):
         raise ConfigError(f"{config}: no explainer or simulator has a server's address as its backend")
-    with _job(resolved, runs / resolved.name, level="level-0") as job:
+    with at_work(resolved, runs / resolved.name, level="level-0") as work:
         runner, _ = runner_of(
-            resolved, job.folder, say=say, watch=job.clock, note=job.note, models=job.models
+            resolved, work.folder, say=say, watch=work.clock, note=work.note, models=work.models
         )
-        yield runner, job
+        yield runner, work
 
 
 @app.command()
@@ -419,8 +423,10 @@ def report(
     ] = False,
 ) -> None:
     """Write the report of a run folder again, from its tables."""
-    pictures = _figures(path) if figures else []
-    for written in (_report(path), *pictures):
+    from scrutable.pipeline.composition import courses
+
+    pictures = courses.figures(path) if figures else []
+    for written in (courses.report(path), *pictures):
         say_result(str(written))
 
 
@@ -456,14 +462,15 @@ def models_fetch(
 @simulator_app.command("train")
 def simulator_train(config: ConfigPath, overrides: Overrides = None, runs: RunsFolder = Path("runs")) -> None:
     """Train a simulator on planted units; the same command continues an interrupted training."""
+    from scrutable.pipeline.composition.courses import at_work
     from scrutable.pipeline.composition.training import train
     from scrutable.pipeline.config import TrainConfig, load_config
 
     resolved = load_config(config, overrides or ())
     if not isinstance(resolved, TrainConfig):
         raise ConfigError(f"{config}: a training needs job: train, but its job is {resolved.job!r}")
-    with _job(resolved, runs / resolved.name) as job:
-        adapter = train(resolved, job.folder, say=say, watch=job.clock, note=job.note)
+    with at_work(resolved, runs / resolved.name) as work:
+        adapter = train(resolved, work.folder, say=say, watch=work.clock, note=work.note)
     say_result(f"adapter: {adapter}")
 
 
@@ -477,17 +484,6 @@ def simulator_export(
     from scrutable.pipeline.composition.training import export_simulator
 
     say_result(str(export_simulator(model, adapter, to, say=say)))
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def say_result(line: str) -> None:
-    """A line of what was asked for."""
-    sys.stdout.write(f"{line}\n")
 
 
 _STAGES = ("explain", "gate", "simulate", "judge", "score")
@@ -508,462 +504,3 @@ def _limited(config: AnyConfig, limit: int | None) -> AnyConfig:
         update={"sample": min(limit, config.units.sample), "ids": config.units.ids[:limit]}
     )
     return config.model_copy(update={"units": units, "name": name})
-
-
-class _Job(NamedTuple):
-    """A run folder that is open for writing, and what is told of the work in it."""
-
-    folder: RunFolder
-    clock: StageClock
-    note: Callable[[str, Any], None]  # puts a fact into the manifest
-    models: Models  # whose answers are kept in the journal beside the run folders
-    settle: Callable[[], None]  # puts into the manifest what all roles have spent until now
-
-
-class _How(NamedTuple):
-    """How a run is worked on, which changes nothing that it finds."""
-
-    tokens: int | None = None  # that it may spend, over all its starts
-    dollars: float | None = None
-    executor: str = "serial"
-    workers: int = 2
-    ray: tuple[str, str] = ("", "{}")  # address of a cluster, resources of a task
-    forecast: tuple[StageForecast, ...] = ()  # put beside what it took, if there is one
-    retries_failed: bool = False
-
-
-_PLAINLY = _How()
-
-
-@contextmanager
-def _job(config: AnyConfig, path: Path, *, level: str = "", how: _How = _PLAINLY) -> Iterator[_Job]:
-    """Opens a run folder and its manifest, which is kept whatever happens; an interrupt is one line."""
-    from datetime import UTC, datetime
-
-    from scrutable.pipeline.asking import Budget
-    from scrutable.pipeline.composition.host import host_facts
-    from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.journal import FILE, Journal
-    from scrutable.pipeline.progress import StageClock
-    from scrutable.pipeline.store import RunFolder
-
-    folder = RunFolder(path, level=level)
-    with folder.opened(config):
-        manifest = folder.manifest()
-        clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
-        start = {"started": datetime.now(UTC).isoformat(timespec="seconds"), **host_facts()}
-        start["stage_seconds"] = clock.seconds
-        manifest.setdefault("starts", []).append(start)
-        manifest |= {"name": config.name, "seed": config.seed, "config_digest": config.digest}
-
-        def note(key: str, fact: Any) -> None:
-            manifest[key] = {**manifest.get(key, {}), **fact}
-            folder.write_manifest(manifest)
-
-        journal = Journal(path.parent / FILE, run=path.name)
-        budget = Budget(journal, max_tokens=how.tokens, max_dollars=how.dollars)
-
-        def settle() -> None:
-            manifest["spent"] = [asdict(row) for row in journal.spent(run=journal.run)]
-            folder.write_manifest(manifest)
-
-        try:
-            yield _Job(folder, clock, note, Models(say, journal=journal, budget=budget), settle)
-        except KeyboardInterrupt:
-            say("scrutable: interrupted; run the same command again to continue")
-            sys.exit(130)
-        finally:
-            if how.forecast:
-                manifest["forecast"] = [asdict(line) for line in how.forecast]
-            settle()
-            _say_spent(journal.spent(run=journal.run))
-            if how.forecast:
-                _say_forecast(how.forecast, manifest["starts"])
-            journal.close()
-
-
-def _say_forecast(lines: Sequence[StageForecast], starts: Sequence[Mapping[str, Any]]) -> None:
-    """What each stage was to take beside what it took, over all starts; only of those that were foreseen."""
-    took: dict[str, float] = {}
-    for start in starts:
-        for stage, seconds in start["stage_seconds"].items():
-            took[stage] = took.get(stage, 0.0) + seconds
-    both = [(line.stage, line.seconds, took[line.stage]) for line in lines if line.stage in took]
-    both = [row for row in both if row[1] == row[1]]
-    say(f"{'stage':<34}{'forecast':>12}{'took':>12}{'ratio':>8}")
-    for stage, seconds, found in [*both, ("all", sum(row[1] for row in both), sum(row[2] for row in both))]:
-        ratio = f"{found / seconds:.2f}" if seconds >= 0.05 else "-"
-        say(f"{stage:<34}{_duration(seconds):>12}{_duration(found):>12}{ratio:>8}")
-
-
-def _say_spent(rows: Sequence[Spent], *, show: Callable[[str], None] | None = None) -> None:
-    """What each role has asked and what that took, over all starts of its run."""
-    for row in rows:
-        price = "price unknown" if row.unpriced else f"${row.dollars:,.4f}" if row.dollars else "free"
-        who = f"{row.run}, {row.role}" if show else row.role
-        (show or say)(
-            f"{who}: {row.calls:,} calls to {row.model} ({row.failed:,} failed, {row.replayed:,} from "
-            f"the journal), {row.prompt_tokens:,} prompt tokens ({row.computed_tokens:,} computed), "
-            f"{row.generated_tokens:,} written, {price}"
-        )
-
-
-def _execute(
-    config: AnyConfig, runs: Path, *, until: str, folder_name: str = "", how: _How = _PLAINLY
-) -> None:
-    from scrutable.pipeline.behaviours.config import BehavioursConfig, BehaviourSelftestConfig
-    from scrutable.pipeline.composition.jobs import runner_of
-    from scrutable.pipeline.composition.workers import Share, opened
-    from scrutable.pipeline.config import MatrixConfig, RecurseConfig, TrainConfig
-
-    if isinstance(config, TrainConfig):
-        raise ConfigError(f"{config.name} trains a simulator; `scrutable simulator train` runs it")
-    if isinstance(config, BehavioursConfig):
-        return _study(config, runs, until=until, folder_name=folder_name, how=how)
-    if isinstance(config, RecurseConfig | MatrixConfig) and until not in ("score", "gate"):
-        raise ConfigError(f"{config.name} is made of several runs, and cannot stop after a stage of one")
-    if isinstance(config, RecurseConfig) and until == "score":
-        return _ladder(config, runs / (folder_name or config.name), how)
-    if isinstance(config, MatrixConfig) and until == "score":
-        return _matrix(config, runs / (folder_name or config.name), how)
-    if isinstance(config, BehaviourSelftestConfig):
-        raise ConfigError(f"{config.name} tries known answers; `scrutable selftest --behaviours` runs it")
-    with _job(config, runs / (folder_name or config.name), level="level-0", how=how) as job:
-        share = Share.of(config, job.folder.path, max_tokens=how.tokens, max_dollars=how.dollars)
-        with opened(how.executor, share, workers=how.workers, ray=how.ray) as executor:
-            runner, parts = runner_of(
-                config,
-                job.folder,
-                say=say,
-                watch=job.clock,
-                note=job.note,
-                models=job.models,
-                executor=executor,
-            )
-            if until == "gate":
-                runner.gate()
-            else:
-                if how.retries_failed:
-                    say(f"{runner.forget_failed()} parts are made again")
-                if not runner.is_simulated:
-                    parts.check()
-                runner.run(until=until)
-        job.settle()
-        _say_what_there_is(job.folder, until=until)
-
-
-def _ladder(config: RecurseConfig, path: Path, how: _How) -> None:
-    """A study of recursion; exit code 3 where no claim could be followed, with the report of why."""
-    from scrutable.pipeline.composition.recursion import recurse as follow
-
-    with _job(config, path, level="recursion", how=how) as job:
-        rows, why = follow(
-            config,
-            path,
-            depth=config.recursion.depth,
-            models=job.models,
-            say=say,
-            watch=job.clock,
-            note=job.note,
-        )
-        _print_ledger(rows)
-        job.settle()
-        say_result(f"report: {_report(path)}")
-    if why:
-        say(f"scrutable: {why}")
-        sys.exit(3)
-
-
-def _matrix(config: MatrixConfig, path: Path, how: _How) -> None:
-    """Every explainer on every subject, and what size, family and level do to the score."""
-    from scrutable.pipeline.composition.matrix import run_matrix
-
-    with _job(config, path, level="recursion", how=how) as job:
-        found = run_matrix(config, path, models=job.models, say=say, watch=job.clock, note=job.note)
-        say_result(f"{'subject':<22}{'explainer':<16}{'excess correlation':<28}units")
-        for cell in found.cells:
-            shown = (
-                f"{_number(cell.value, '+.3f')} [{_number(cell.low, '+.3f')}, {_number(cell.high, '+.3f')}]"
-            )
-            say_result(f"{cell.subject:<22}{cell.explainer:<16}{shown:<28}{cell.n_units}")
-        for effect in found.effects:
-            shown = (
-                effect.reason
-                or f"{effect.value:+.3f} [{_number(effect.low, '+.3f')}, {_number(effect.high, '+.3f')}]"
-            )
-            say_result(f"{effect.term:<38}{shown}")
-        say_result(f"report: {_report(path)}")
-
-
-def _known_ladders(path: Path) -> None:
-    """What the ledger says of planted authors, beside the truth; exit code 3 where one does not pass."""
-    from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.composition.recursion import try_known
-    from scrutable.pipeline.progress import StageClock
-
-    clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
-    found = try_known(path, seed=0, draws=2000, models=Models(say), say=say, watch=clock)
-    say_result(
-        f"{'planted author':<16}{'share':<12}{'true':>6}{'measured':>10}  {'95 % interval':<16}  roots"
-    )
-    for row in found:
-        interval = f"[{_number(row.low, '.2f')}, {_number(row.high, '.2f')}]"
-        verdict = "passed" if row.is_passed else f"NOT passed {row.reason}"
-        say_result(
-            f"{row.name:<16}{row.share.replace('_', ' '):<12}{row.expected:>6.2f}"
-            f"{_number(row.value, '.2f'):>10}  {interval:<16}  {row.n_roots:>5}  {verdict}"
-        )
-    if not all(row.is_passed for row in found):
-        sys.exit(3)
-
-
-def _forecast_ladder(config: RecurseConfig) -> None:
-    from scrutable.pipeline.composition.ladder_forecast import forecast_ladder
-    from scrutable.pipeline.composition.ladder_parts import LadderComposition
-    from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.progress import StageClock
-
-    models, depth = Models(say), config.recursion.depth
-    clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
-    parts = LadderComposition(
-        config, Path(), models=models, say=say, watch=clock, note=lambda _key, _fact: None
-    )
-    parts.check(depth)
-    _print_forecast(forecast_ladder(config, models, parts, depth=depth, watch=clock))
-
-
-def _print_ledger(rows: Sequence[LedgerRow]) -> None:
-    """Where the trust in each level went, as shares of what came in."""
-    names = ("discharged", "stranded", "passed_up", "open", "unresolved")
-    head = "".join(f"{name.replace('_', ' '):>22}" for name in names)
-    say_result(f"{'ladder':<12}{'tier':<9}{'level':>5}  {'claims':>6}{head}")
-    for row in rows:
-        cells = ""
-        for name in names:
-            low, high = (getattr(row, f"{name}_{end}", float("nan")) for end in ("low", "high"))
-            interval = f" [{low:.2f}, {high:.2f}]" if low == low else ""
-            cells += f"{_number(getattr(row, name), '.2f') + interval:>22}"
-        tier = row.tier if row.corpus == "sampled" else row.corpus
-        say_result(f"{row.ladder:<12}{tier:<9}{row.level:>5}  {row.n_claims:>6}{cells}")
-
-
-def _study(config: BehavioursConfig, runs: Path, *, until: str, folder_name: str, how: _How) -> None:
-    from scrutable.pipeline.composition.behaviours import study_of
-
-    if until == "gate":
-        raise ConfigError(
-            f"{config.name} is a study of behaviours: `scrutable selftest --behaviours` tries it"
-        )
-    with _job(config, runs / (folder_name or config.name), level="level-0", how=how) as job:
-        study, parts = study_of(
-            config,
-            config.subject,
-            job.folder,
-            job.models,
-            seed=config.seed,
-            watch=job.clock,
-            note=job.note,
-        )
-        if not study.is_scored:
-            parts.check()
-        study.run(until=until)
-        if until == "score":
-            job.settle()
-            page = _report(job.folder.path)
-            _print_gains(study)
-            say_result(f"report: {page}")
-        else:
-            say_result(f"tables: {study.folder.level}")
-
-
-def _policies(config: AnyConfig, path: Path) -> None:
-    """Planted policies, for the simulators and explainers of a self-test, or of a study in its folder."""
-    from scrutable.pipeline.behaviours.config import (
-        BehaviourPartsConfig,
-        BehavioursConfig,
-        BehaviourSelftestConfig,
-        PolicyTestConfig,
-    )
-    from scrutable.pipeline.composition.behaviours import try_policies
-    from scrutable.pipeline.config import RunConfig
-
-    parts: BehaviourPartsConfig | None = None
-    if isinstance(config, BehaviourSelftestConfig | BehavioursConfig):
-        parts = config
-    elif isinstance(config, RunConfig):
-        parts = config.behaviours
-    if parts is None:
-        raise ConfigError(f"{config.name} has no simulators of behaviours to try")
-    gate = config.gate if isinstance(config, BehaviourSelftestConfig) else PolicyTestConfig()
-    with _job(config, path, level="level-0") as job:
-        table = try_policies(
-            parts,
-            gate,
-            job.folder,
-            job.models,
-            seed=config.seed,
-            say=say,
-            watch=job.clock,
-            note=job.note,
-        )
-        say_result(table)
-        if not isinstance(config, BehaviourSelftestConfig):
-            say_result(f"report: {_report(path)}")
-
-
-def _print_gains(study: Study) -> None:
-    """Bits that each explanation saves for each input over each baseline, over behaviours."""
-    from scrutable.pipeline.behaviours.records import GainSummary
-
-    rows = study.folder.read_records(GainSummary, study.folder.level / "gain_summary.parquet")
-    rows = [row for row in rows if row.inputs == "all"]
-    width = 2 + max(len("explainer + simulator"), *(len(f"{r.explainer} + {r.simulator}") for r in rows), 0)
-    say_result(
-        f"{'explainer + simulator':<{width}}{'gain over':<16}{'bits':>8}  {'95 % interval':<18}behaviours"
-    )
-    for row in rows:
-        interval = f"[{_number(row.low, '+.3f')}, {_number(row.high, '+.3f')}]"
-        say_result(
-            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.baseline.replace('_', ' '):<16}"
-            f"{_number(row.bits, '+.3f'):>8}  {interval:<18}{row.n_defined} of {row.n_behaviours}"
-        )
-
-
-def _say_what_there_is(folder: RunFolder, *, until: str) -> None:
-    if until == "explain":
-        say_result(f"explanations: {folder.level / 'explanations'}")
-    elif until == "gate":
-        say_result(folder.manifest()["gate"]["table"])
-        say_result(f"report: {_report(folder.path)}")
-    elif until == "score" and folder.parts("explanations"):
-        page = _report(folder.path)
-        _print_summary(folder)
-        say_result(f"report: {page}")
-
-
-def _report(path: Path) -> Path:
-    from scrutable.evaluators.report import report_data, write_report
-    from scrutable.pipeline.run import load_run
-
-    return write_report(report_data(load_run(path)), path / "report")
-
-
-def _figures(path: Path) -> list[Path]:
-    from scrutable.evaluators.report import report_data, write_figures
-    from scrutable.pipeline.run import load_run
-
-    return write_figures(report_data(load_run(path)), path / "report" / "figures")
-
-
-def _print_summary(folder: RunFolder) -> None:
-    from scrutable.pipeline.records import Summary
-
-    rows = folder.read_records(Summary, folder.level / "summary.parquet")
-    width = 2 + max(len("explainer + simulator"), *(len(f"{r.explainer} + {r.simulator}") for r in rows), 0)
-    say_result(
-        f"{'explainer + simulator':<{width}}{'metric':<20}{'value':>8}{'null':>8}{'excess':>8}  "
-        f"{'95 % interval':<16}  {'p':>7}  found  units"
-    )
-    for row in rows:
-        interval = f"[{_number(row.excess_low, '+.3f')}, {_number(row.excess_high, '+.3f')}]"
-        say_result(
-            f"{f'{row.explainer} + {row.simulator}':<{width}}{row.metric:<20}{_number(row.value, '.3f'):>8}"
-            f"{_number(row.null, '.3f'):>8}{_number(row.excess, '+.3f'):>8}  {interval:<16}  "
-            f"{_number(row.p, '.4f'):>7}  {row.n_found:>5}  {row.n_defined} of {row.n_units}"
-        )
-
-
-def _number(value: float, form: str) -> str:
-    """A dash where there is none."""
-    return "-" if value != value else f"{value:{form}}"
-
-
-def _print_prompts(stages: Sequence[StagePrompts]) -> None:
-    width = 2 + max(len(stage.stage) for stage in stages)
-    say_result(f"{'stage':<{width}}{'behaviours':>12}{'prompts':>10}")
-    for stage in stages:
-        say_result(f"{stage.stage:<{width}}{stage.behaviours:>12,}{stage.prompts:>10,}")
-    say_result(f"{'all':<{width}}{'':>12}{sum(stage.prompts for stage in stages):>10,}")
-    say_result("nothing was written; these are at most: what is asked twice alike is computed once")
-
-
-def _forecast(config: AnyConfig, runs: Path) -> None:
-    from scrutable.pipeline.behaviours.config import BehavioursConfig
-    from scrutable.pipeline.composition.behaviours import prompts_of
-    from scrutable.pipeline.config import RunConfig
-
-    if isinstance(config, BehavioursConfig):
-        return _print_prompts(prompts_of(config, seed=config.seed))
-    _print_forecast(_forecast_lines(config))
-    assert isinstance(config, RunConfig)
-    return _say_what_is_kept(config, runs / config.name)
-
-
-def _forecast_lines(config: AnyConfig) -> list[StageForecast]:
-    from scrutable.pipeline.composition.jobs import Composition, plan_of
-    from scrutable.pipeline.config import RunConfig
-    from scrutable.pipeline.forecast import forecast
-    from scrutable.pipeline.progress import StageClock
-
-    if not isinstance(config, RunConfig):
-        raise ConfigError(f"a forecast times a run; {config.name} is a job of another kind")
-    composition = Composition(config, say=say, note=lambda _key, _fact: None, is_rehearsal=True)
-    composition.check()
-    clock = StageClock(is_terminal=sys.stderr.isatty(), say=say)
-    plan = plan_of(config)
-    panels = {name: (panel.explainer, panel.judge) for name, panel in plan.panels.items()}
-    return forecast(config, composition, plan.pairs, panels, watch=clock)
-
-
-def _say_what_is_kept(config: RunConfig, path: Path) -> None:
-    """How many of the questions that a begun run still has are answered in the journal."""
-    from scrutable.pipeline.composition.batches import count_kept, served_parts
-    from scrutable.pipeline.composition.jobs import runner_of
-    from scrutable.pipeline.composition.models import Models
-    from scrutable.pipeline.journal import FILE, Journal
-    from scrutable.pipeline.progress import StageClock
-    from scrutable.pipeline.store import RunFolder
-
-    if not served_parts(config) or not (path.parent / FILE).exists() or not (path / "config.yaml").exists():
-        return
-    journal = Journal(path.parent / FILE, run=path.name)
-    models = Models(say, journal=journal)
-    clock = StageClock(is_terminal=False, say=say)
-    folder = RunFolder(path)
-    runner, _ = runner_of(config, folder, say=say, watch=clock, note=lambda _key, _fact: None, models=models)
-    if runner.has_excerpts:
-        for part, kept, asked in count_kept(runner, models):
-            say_result(f"{part}: {kept:,} of {asked:,} questions that are left are answered in the journal")
-    journal.close()
-
-
-def _print_forecast(lines: list[StageForecast]) -> None:
-    say_result(f"{'stage':<34}{'units':>9}{'prompts':>10}{'model tokens':>14}{'cost':>12}{'expected':>12}")
-    for line in lines:
-        say_result(
-            f"{line.stage:<34}{line.units:>9,}{line.prompts:>10,}{line.tokens:>14,}"
-            f"{_dollars(line.dollars):>12}{_duration(line.seconds):>12}"
-        )
-    known = [line.seconds for line in lines if line.seconds == line.seconds]
-    total = f"{'' if len(known) == len(lines) else 'at least '}{_duration(sum(known))}"
-    tokens = sum(line.tokens for line in lines)
-    priced = [line.dollars for line in lines if line.dollars == line.dollars]
-    cost = f"{'' if len(priced) == len(lines) else 'at least '}{_dollars(sum(priced))}"
-    prompts = sum(line.prompts for line in lines)
-    say_result(f"{'all':<34}{'':>9}{prompts:>10,}{tokens:>14,}  {cost:>10}  {total:>10}")
-    say_result("nothing was written; times are measured on a small sample and exclude downloads and loading")
-    if any(line.dollars for line in lines):
-        say_result(
-            "a server that costs, or whose price is unknown, was not asked: its prompts were rendered and "
-            "their tokens counted, each reply as long as it may be; how long it takes is not known"
-        )
-
-
-def _dollars(amount: float) -> str:
-    return "unknown" if amount != amount else f"${amount:,.4f}" if amount else "free"
-
-
-def _duration(seconds: float) -> str:
-    if seconds != seconds:
-        return "unknown"
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scrutable.evaluators.report import wording
+from scrutable.pipeline.amounts import in_dollars
 from scrutable.pipeline.records import Cost, Explanation
 
 
@@ -45,7 +47,7 @@ def accounts(manifest: Mapping[str, Any]) -> tuple[Account, ...]:
             failed=wording.count(row["failed"]),
             replayed=wording.count(row["replayed"]),
             tokens=wording.count(row["prompt_tokens"] + row["generated_tokens"]),
-            dollars="unknown" if row["unpriced"] else f"${row['dollars']:,.4f}" if row["dollars"] else "free",
+            dollars=in_dollars(math.nan if row["unpriced"] else row["dollars"]),
         )
         for row in manifest.get("spent", ())
     )

@@ -12,7 +12,7 @@ from scrutable.pipeline.asking import Budget, ChargedAsk, JournaledAsk, Purse, U
 from scrutable.pipeline.asset_cache import cache_dir
 from scrutable.pipeline.assets import resolve_model
 from scrutable.pipeline.backends.conversion import check_continuation, convert_gguf
-from scrutable.pipeline.journal import Journal
+from scrutable.pipeline.journal import FILE, Journal
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.protocols import Ask, LocatedModel
 from scrutable.pipeline.records import Generate, Prompt
@@ -62,6 +62,20 @@ class Models:
         assert isinstance(config.backend, ServerConfig), f"{config.model} is not served"
         purse = Purse(self.journal, self._budget, role=role, model=config.model, price=price_of(config))
         return self._server(config.model, config.backend), purse
+
+    @classmethod
+    def of_run(
+        cls,
+        path: Path,
+        say: Callable[[str], None],
+        *,
+        max_tokens: int | None = None,
+        max_dollars: float | None = None,
+    ) -> Models:
+        """Doors whose answers are kept in the journal beside a run folder; a budget is for all its starts."""
+        journal = Journal(path.parent / FILE, run=path.name)
+        budget = Budget(journal, max_tokens=max_tokens, max_dollars=max_dollars)
+        return cls(say, journal=journal, budget=budget)
 
     def locate(self, config: ModelConfig) -> LocatedModel:
         """The files of a model, fetched and converted if need be; of a served one what its server says."""

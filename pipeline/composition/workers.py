@@ -16,13 +16,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from scrutable.pipeline.asking import Budget
 from scrutable.pipeline.composition.jobs import runner_of
 from scrutable.pipeline.composition.models import Models
 from scrutable.pipeline.config import JobConfig, parse_config
 from scrutable.pipeline.errors import ConfigError, RunFolderError
 from scrutable.pipeline.executors import Executor, InThisProcess, OnRay, Processes, Task
-from scrutable.pipeline.journal import FILE, Journal
 from scrutable.pipeline.protocols import Progress
 from scrutable.pipeline.runner import PARTS, Runner
 from scrutable.pipeline.store import RunFolder
@@ -54,15 +52,15 @@ def _runner(share: Share) -> Runner:
     path = Path(share.path)
     config = parse_config(json.loads(share.config), source=f"{path}/config.yaml")
     assert isinstance(config, JobConfig)
-    journal = Journal(path.parent / FILE, run=path.name)
-    budget = Budget(journal, max_tokens=share.max_tokens, max_dollars=share.max_dollars)
     return runner_of(
         config,
         RunFolder(path),
         say=lambda _line: None,
         watch=_quiet,
         note=lambda _key, _fact: None,
-        models=Models(lambda _line: None, journal=journal, budget=budget),
+        models=Models.of_run(
+            path, lambda _line: None, max_tokens=share.max_tokens, max_dollars=share.max_dollars
+        ),
     )[0]
 
 
