@@ -9,6 +9,8 @@ def in_dollars(amount: float) -> str:
     """`$0.1234`; `free` for nothing, `unknown` for NaN."""
     if math.isnan(amount):
         return "unknown"
+    if 0 < amount < 0.0001:
+        return "under $0.0001"
     return f"${amount:,.4f}" if amount else "free"
 
 
