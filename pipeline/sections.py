@@ -124,16 +124,17 @@ _OPERATIONAL = {
     "gpu_memory_utilization",
     "tensor_parallel_size",
 }
+_HOW_FAR = {"depth", "general"}  # of recursion: further levels and cells, which change none that are there
 
 
 def what_answers_depend_on(config: Any) -> Any:
-    """A dumped config without where and how fast its models are asked."""
+    """A dumped config without where and how fast its models are asked, and how far a ladder is followed."""
     if not isinstance(config, dict):
         return config
-    backend = config.get("backend")
     kept = {key: what_answers_depend_on(value) for key, value in config.items()}
-    if isinstance(backend, dict):
-        kept["backend"] = {key: value for key, value in backend.items() if key not in _OPERATIONAL}
+    for section, keys in (("backend", _OPERATIONAL), ("recursion", _HOW_FAR)):
+        if isinstance(kept.get(section), dict):
+            kept[section] = {key: value for key, value in kept[section].items() if key not in keys}
     return kept
 
 

@@ -102,6 +102,8 @@ class RunFolder:
     def opened(self, config: AnyConfig, *, is_shared: bool = False) -> Iterator[None]:
         """Creates the folder or continues it, and keeps other processes out meanwhile.
 
+        The config is kept as it was given last: what answers do not depend on may change.
+
         With `is_shared`, other processes that say so too may be in it.
 
         Raises RunFolderError if it was made from another config, or another process is in it.
@@ -109,14 +111,15 @@ class RunFolder:
         with writing(self.path):
             self.level.mkdir(parents=True, exist_ok=True)
         with _locked(self.path / "lock", is_shared=is_shared):
-            if self.config_path.exists():
-                keys = differing_keys(self.config(), config)
+            before = self.config() if self.config_path.exists() else None
+            if before is not None:
+                keys = differing_keys(before, config)
                 if keys:
                     raise RunFolderError(
                         f"{self.path} was made from another config; these keys differ: {', '.join(keys)}. "
                         "Give the run another name (name=..., or --name), or delete the folder to start anew"
                     )
-            else:
+            if before is None or (before != config and not is_shared):
                 text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
                 self.write_text(self.config_path, text)
             if not is_shared:  # else they may be somebody's who is writing

@@ -10,7 +10,8 @@ from scrutable.pipeline.amounts import in_dollars, in_time
 
 
 @pytest.mark.parametrize(
-    ("amount", "words"), [(0, "free"), (math.nan, "unknown"), (0.00004, "under $0.0001"), (1234.5, "$1,234.5000")]
+    ("amount", "words"),
+    [(0, "free"), (math.nan, "unknown"), (0.00004, "under $0.0001"), (1234.5, "$1,234.5000")],
 )
 def test_a_price_that_is_nothing_and_one_that_nobody_knows_are_not_the_same(
     amount: float, words: str

@@ -296,6 +296,14 @@ def test_where_and_how_fast_a_model_is_asked_is_not_part_of_a_run() -> None:
     assert one.digest != cut.digest
 
 
+def test_how_far_a_ladder_is_followed_is_not_part_of_what_it_has_found() -> None:
+    ladder = Path(__file__).parent.parent / "configs" / "ladder.yaml"
+    one, other = load_config(ladder), load_config(ladder, ["recursion.depth=1", "recursion.general=true"])
+    assert differing_keys(one, other) == []
+    assert one.digest == other.digest
+    assert differing_keys(one, load_config(ladder, ["recursion.gap=1"])) == ["recursion.gap"]
+
+
 @pytest.mark.parametrize(
     ("given", "at"), [(7, [7, 7, 7]), ([20, 10], [20, 10, 10]), ([5], [5, 5, 5]), ([4, 3, 2], [4, 3, 2])]
 )

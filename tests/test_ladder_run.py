@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,6 +109,19 @@ def test_running_again_changes_nothing(explained: Study) -> None:
     again = scrutable("recurse", explained.config, "--runs", explained.run.parent)
     assert again.returncode == 0
     assert files(explained.run) == before
+
+
+def test_a_study_goes_on_to_more_depth_in_its_folder(explained: Study, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "toy"
+    shutil.copytree(explained.run, run)
+    deeper = scrutable("recurse", explained.config, "--depth", "2", "--runs", run.parent)
+    assert deeper.returncode == 0, deeper.stderr
+    assert {1, 2} == set(load_run(run).recursion.ledger["level"])
+    assert "depth: 2" in (run / "config.yaml").read_text()
+    before, after = files(explained.run), files(run)
+    levels = [name for name in before if name.startswith("level-")]
+    assert levels
+    assert {name: after[name] for name in levels} == {name: before[name] for name in levels}
 
 
 @pytest.mark.parametrize("kill_at", [41, 110, 150, 170, 190])
