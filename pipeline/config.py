@@ -601,6 +601,20 @@ class RecurseConfig(SubjectJob):
         names = (self.recursion.simulator, *lenient.simulators)
         return self._job(written, {name: self.simulators[name] for name in names})
 
+    def followed(self, procedures: Mapping[str, str]) -> JobConfig:
+        """Explanations in the first author's place, by following procedures; only where writing is studied.
+
+        Args:
+            procedures: name of the explainer → what it follows.
+        """
+        assert self.recursion.writing is not None, "nobody follows a procedure without a study of the writing"
+        model = self.recursion.writing.simulator.model_dump(exclude={"prompt"})
+        name = self.recursion.simulator
+        followers: dict[str, ExplainerConfig] = {
+            follower: FollowerExplainer(procedure=text, **model) for follower, text in procedures.items()
+        }
+        return self._job(followers, {name: self.simulators[name]})
+
     def _job(
         self, explainers: Mapping[str, ExplainerConfig], simulators: Mapping[str, SimulatorConfig]
     ) -> JobConfig:

@@ -85,6 +85,17 @@ def test_only_the_units_that_are_asked_for_are_borrowed(tmp_path: Path) -> None:
     assert sorted(again.read_excerpts()) == names[1:3]
 
 
+def test_whoever_writes_anew_borrows_excerpts_alone(tmp_path: Path) -> None:
+    own, again = RunFolder(tmp_path, level="level-0"), RunFolder(tmp_path, level="level-0-followed")
+    names = [f"L0.N{n}.pos" for n in range(3)]
+    own.write_records(own.level / "units.parquet", Unit, [Unit(n, 0, 0, "pos", 1.0, 0.1) for n in names])
+    own.write_excerpts(own.part("excerpts", "0000"), {name: [excerpt(["a"], [1])] for name in names})
+    source = BorrowingSource(again, own, own, (), 8, only=frozenset([*names[:2], "L9.N9.neg"]))
+    source.borrow()
+    assert [unit.id for unit in source.units] == names[:2]
+    assert not again.parts("explanations")
+
+
 # what is left
 
 

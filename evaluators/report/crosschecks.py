@@ -119,7 +119,9 @@ def replica_table(replicas: Sequence[Replica]) -> Table | None:
     ]
     note = (
         "S is the gain of the replica’s explanations over that of the real ones, both less the null: 1 if "
-        "the replica is worth as much. Gains in bits per token."
+        "the replica is worth as much. Gains in bits per token. follower-own is a model that follows what "
+        "the next author wrote of the first one’s way of writing; follower-shuffled, its control, follows "
+        "what was written from exchanged explanations."
     )
     return table("Replicas of the explainer", heads, rows, note=note)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
@@ -135,6 +135,12 @@ class LadderComposition:
             f"level {level - 1}, read again",
             plan=readings_of(self._config, level),
         )
+
+    def followed(self, procedures: Mapping[str, str], source: Source) -> Runner:
+        """The run of explainers that follow what was written of the first author."""
+        config, name = self._config.followed(procedures), "level-0-followed"
+        parts = self._composed(config, name)
+        return self._runner(config, RunFolder(self._path, level=name), source, parts, "level 0, followed")
 
     def _runner(
         self,

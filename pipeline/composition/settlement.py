@@ -21,7 +21,7 @@ from scrutable.pipeline.config import (
 )
 from scrutable.pipeline.records import Summary
 from scrutable.pipeline.recursion.config import WritingConfig
-from scrutable.pipeline.recursion.ladder import Ladder, gains_of
+from scrutable.pipeline.recursion.ladder import Ladder, explanations_in, gains_of
 from scrutable.pipeline.recursion.ledger import Party, keep_ledger
 from scrutable.pipeline.recursion.records import (
     Ceiling,
@@ -29,6 +29,7 @@ from scrutable.pipeline.recursion.records import (
     Claim,
     Foretold,
     Gated,
+    Guide,
     LedgerRow,
     Procedure,
     Proxy,
@@ -47,7 +48,14 @@ from scrutable.pipeline.recursion.settling import (
     opponent_claims,
 )
 from scrutable.pipeline.recursion.transfer import transfers_of
-from scrutable.pipeline.recursion.writing import choices, procedures, traits_of, writing_of
+from scrutable.pipeline.recursion.writing import (
+    FOLLOWERS,
+    Writing,
+    choices,
+    procedures,
+    traits_of,
+    writing_of,
+)
 from scrutable.pipeline.sections import AskingConfig
 
 
@@ -62,7 +70,7 @@ def settle(ladder: Ladder, parts: LadderComposition) -> list[LedgerRow]:
         ladder=AUTHORS,
         worth=_worth(ladder),
         readable=[name for name, made in explainers.items() if not isinstance(made, AskingConfig)],
-        replicas=stand_ins,
+        replicas=[replica for replica in stand_ins if replica.replica != FOLLOWERS["shuffled"]],
         rules=config.recursion.rules,
     )
     for kind, name, records in (
@@ -113,13 +121,11 @@ def _is_root(claim: Claim) -> bool:
 def _replicas(ladder: Ladder, units: Sequence[str]) -> list[Replica]:
     """Whoever writes in the first author's place: explainers without a model, followers of a procedure."""
     config = ladder.config
-    followers = [
-        (name, config.recursion.simulator)
-        for name, made in config.explainers.items()
-        if isinstance(made, FollowerExplainer)
-    ]
+    named = [name for name, made in config.explainers.items() if isinstance(made, FollowerExplainer)]
+    written = FOLLOWERS.values() if config.recursion.writing else ()
+    followers = [(name, config.recursion.simulator) for name in (*named, *written)]
     return replicas(
-        ladder.gains(1),
+        {**ladder.gains(1), **gains_of(ladder.followers)},
         (AUTHOR, config.recursion.simulator),
         [*((opponent.name, opponent.simulator) for opponent in _opponents(config)), *followers],
         units=units,
@@ -144,34 +150,51 @@ def study_writing(ladder: Ladder, parts: LadderComposition, settings: WritingCon
         return
     excerpts = ladder.level_folder(0).read_excerpts()
     writing = writing_of(ladder.explanations(1), excerpts, settings, seed=config.seed)
-    with ladder.watch("writing") as progress:
-        above = config.author(2)
-        writer = above if isinstance(above, LlmExplainer) else settings.simulator
-        told = procedures(
-            writing.told, parts.ask(writer), settings, author=parts.named(1), writer=writer.model
-        )
-        progress(1, 2)
+    told = _procedures(ladder, parts, writing, settings)
+    usable = {FOLLOWERS[kind]: made.text for kind, made in told.items() if not made.reason}
+    if usable:
+        ladder.followed_procedures(usable, [pair.unit for pair in writing.held_out])
+    with ladder.watch("choices"):
         found = choices(
             writing, parts.author(1), parts.ask(settings.simulator), told, settings, seed=config.seed
         )
     draws, seed = config.scoring.draws, config.seed
+    texts = {
+        opponent.name: ladder.explanations(1, opponent.name)
+        for opponent in _opponents(config)
+        if not opponent.is_checked
+    } | {follower: explanations_in(ladder.followers, follower) for follower in usable}
     stand_ins = {
-        opponent.name: {
+        name: {
             pair.unit: traits_of(written[pair.unit].text, pair.shown)
             for pair in writing.held_out
             if pair.unit in written
         }
-        for opponent in _opponents(config)
-        if not opponent.is_checked
-        for written in [ladder.explanations(1, opponent.name)]
+        for name, written in texts.items()
     }
     of_told = [traits_of(pair.text, pair.shown) for pair in writing.told]
     of_held = {pair.unit: traits_of(pair.text, pair.shown) for pair in writing.held_out}
     rows = traits(of_told, of_held, stand_ins, draws=draws, seed=seed)
-    folder.write_records(level / "procedures.parquet", Procedure, list(told.values()))
     folder.write_records(level / "choices.parquet", Choice, found)
     folder.write_records(level / "traits.parquet", WritingTrait, rows)
     folder.write_records(level / "foretold.parquet", Foretold, foretold(found, draws=draws, seed=seed))
+
+
+def _procedures(
+    ladder: Ladder, parts: LadderComposition, writing: Writing, settings: WritingConfig
+) -> dict[Guide, Procedure]:
+    """How the first author writes, in the words of the next; written once."""
+    path = ladder.folder.level / "procedures.parquet"
+    if path.exists():
+        return {made.kind: made for made in ladder.folder.read_records(Procedure, path)}
+    above = ladder.config.author(2)
+    writer = above if isinstance(above, LlmExplainer) else settings.simulator
+    with ladder.watch("procedures"):
+        told = procedures(
+            writing.told, parts.ask(writer), settings, author=parts.named(1), writer=writer.model
+        )
+    ladder.folder.write_records(path, Procedure, list(told.values()))
+    return told
 
 
 def _opponents(config: RecurseConfig) -> list[Opponent]:

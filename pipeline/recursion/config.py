@@ -51,7 +51,9 @@ class WritingConfig(Section):
     excerpts: PositiveInt = 4  # strongest excerpts shown of each pair
     prompt: str = "procedure"  # that the next author writes the procedure to
     max_tokens: PositiveInt = 96  # of a procedure
-    simulator: ChooserConfig  # chooses; writes the procedure too where the next author is no model
+    simulator: ChooserConfig
+    """Chooses, and explains in the author's place by following the procedure; writes that too where the next
+    author is no model."""
 
 
 class ParaphraserConfig(AskingConfig):

@@ -89,6 +89,10 @@ class LadderParts(TransferParts, Protocol):
         """The run of the lenient tier over claims of a level."""
         ...
 
+    def followed(self, procedures: Mapping[str, str], source: Source) -> Runner:
+        """The run of explainers that follow procedures, by name."""
+        ...
+
     def author(self, level: int) -> TraceableExplainer:
         """Who wrote the claims of a level, from 1."""
         ...
@@ -168,11 +172,7 @@ class Ladder:
 
     def explanations(self, level: int, explainer: str = AUTHOR) -> dict[str, Explanation]:
         """Unit → what an explainer wrote at a level of claims, first candidates."""
-        folder = self.level_folder(level - 1)
-        found: dict[str, Explanation] = {}
-        for explanation in folder.read_records(Explanation, *folder.parts_of("explanations", explainer)):
-            found.setdefault(explanation.unit, explanation)
-        return found
+        return explanations_in(self.level_folder(level - 1), explainer)
 
     @cached_property
     def cleared(self) -> list[str]:
@@ -212,8 +212,19 @@ class Ladder:
 
     def paraphrases(self, level: int, name: str) -> dict[str, Explanation]:
         """Unit → its claim in the other words of a paraphraser."""
-        folder = self._again(level)
-        return {e.unit: e for e in folder.read_records(Explanation, *folder.parts_of("explanations", name))}
+        return explanations_in(self._again(level), name)
+
+    def followed_procedures(self, procedures: Mapping[str, str], units: Sequence[str]) -> None:
+        """Units of the subject, explained in the first author's place by following procedures, and scored."""
+        own = self.level_folder(0)
+        only = frozenset(units) | frozenset(self.in_tree(1))
+        source = BorrowingSource(self.followers, own, own, (), self.config.shard, only=only)
+        self.parts.followed(procedures, source).run()
+
+    @property
+    def followers(self) -> RunFolder:
+        """The run of those who follow what was written of the first author."""
+        return RunFolder(self.folder.path, level="level-0-followed")
 
     def _again(self, level: int) -> RunFolder:
         return RunFolder(self.folder.path, level=f"level-{level - 1}-again")
@@ -472,6 +483,14 @@ def _mean(excerpts: Sequence[Excerpt]) -> float:
 
 def _hashed(seed: int, unit: str) -> str:
     return hashlib.sha256(f"{seed}/{unit}".encode()).hexdigest()
+
+
+def explanations_in(folder: RunFolder, explainer: str) -> dict[str, Explanation]:
+    """Unit → what an explainer wrote of it in a run, first candidates."""
+    found: dict[str, Explanation] = {}
+    for explanation in folder.read_records(Explanation, *folder.parts_of("explanations", explainer)):
+        found.setdefault(explanation.unit, explanation)
+    return found
 
 
 def gains_of(folder: RunFolder, metric: Metric = "gain_bits") -> Gains:

@@ -48,7 +48,7 @@ class BorrowingSource:
     folder: RunFolder
     excerpts_of: RunFolder
     explanations_of: RunFolder
-    explainers: Sequence[str]  # the first decides which units there are
+    explainers: Sequence[str]  # the first decides which units there are; may be empty
     shard: int
     only: frozenset[str] | None = None  # units; None: all
 
@@ -76,9 +76,10 @@ class BorrowingSource:
         written = {name: self._written(name) for name in self.explainers}
         units = self.excerpts_of.read_records(Unit, self.excerpts_of.level / "units.parquet")
         excerpts = self.excerpts_of.read_excerpts()
-        explained = {e.unit for e in written[self.explainers[0]]}
-        kept = explained if self.only is None else explained & self.only
-        units = [unit for unit in units if unit.id in excerpts and unit.id in kept]
+        kept = set(excerpts) if self.only is None else self.only & set(excerpts)
+        for name in self.explainers[:1]:
+            kept &= {explanation.unit for explanation in written[name]}
+        units = [unit for unit in units if unit.id in kept]
         for number, shard in enumerate(shards_of(units, self.shard)):
             part = f"{number:04d}"
             own = {unit.id: excerpts[unit.id] for unit in shard}

@@ -99,6 +99,10 @@ def procedures(
     return found
 
 
+FOLLOWERS: Mapping[Guide, str] = {"own": "follower-own", "shuffled": "follower-shuffled"}
+"""Procedure → the explainer that follows it in the author's place; the second is the control of the first."""
+
+
 def _alike(kind: Guide, kinds: Mapping[Guide, Sequence[Pair]]) -> str:
     """Why a shuffled procedure is no control: nothing changed places."""
     is_same = [pair.text for pair in kinds["own"]] == [pair.text for pair in kinds["shuffled"]]
