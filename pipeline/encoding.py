@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from scrutable.pipeline.errors import CapabilityError
-from scrutable.pipeline.records import Prompt, ReadChoice, ReadLabels
+from scrutable.pipeline.records import CallFailure, Generate, Prompt, ReadChoice, ReadLabels
 from scrutable.pipeline.spelling import Frame, chat_frame, check_chat, lead_ids, token_ids
 
 
@@ -37,6 +37,22 @@ class Encoded(NamedTuple):
     def whole(self) -> tuple[int, ...]:
         """All tokens of the prompt."""
         return (*(token for part in self.shared for token in part), *self.ids)
+
+    def too_long(
+        self, read: Generate | ReadLabels | ReadChoice, *, limit: int, name: str, least: int = 1
+    ) -> CallFailure | None:
+        """The failure of a prompt that leaves no room for what is read; None where it fits.
+
+        Args:
+            read: what is wanted of the prompt.
+            limit: tokens that the model takes, prompt and reply together.
+            name: of the model.
+            least: tokens that the backend has written even where only a distribution is read.
+        """
+        wanted = read.max_tokens if isinstance(read, Generate) else max(map(len, self.endings), default=least)
+        if self.n_tokens <= limit - wanted:
+            return None
+        return CallFailure("too_long", f"{self.n_tokens} tokens, but {name} takes {limit - wanted}")
 
     @property
     def beginnings(self) -> list[list[int]]:

@@ -156,18 +156,10 @@ class OpenAIBackend:
         )
 
     def _too_long(self, prompt: Prompt, encoded: Encoded | None) -> CallFailure | None:
-        limit = self.capabilities.max_model_len
-        if not (encoded and limit):
-            return None
-        longest_ending = max(map(len, encoded.endings), default=1)
-        room = limit - (prompt.read.max_tokens if isinstance(prompt.read, Generate) else longest_ending)
-        if encoded.n_tokens <= room:
-            return None
-        return CallFailure(
-            "too_long",
-            f"{encoded.n_tokens} tokens, but {self.capabilities.model} takes {room}: show fewer excerpts, or "
-            "serve it with a longer context (vLLM: --max-model-len)",
-        )
+        limit, name = self.capabilities.max_model_len, self.capabilities.model
+        failure = encoded.too_long(prompt.read, limit=limit, name=name) if encoded and limit else None
+        advice = "show fewer excerpts, or serve it with a longer context (vLLM: --max-model-len)"
+        return failure and CallFailure(failure.kind, f"{failure.detail}: {advice}")
 
     # -- what is sent -------------------------------------------------------------------------
 

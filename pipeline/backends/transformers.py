@@ -86,13 +86,8 @@ class TransformersBackend:
         groups: dict[Any, list[Encoded]] = {}
         for encoded in self._encoder.encode(prompts):
             read = prompts[encoded.number].read
-            room = self._limit - (
-                read.max_tokens if isinstance(read, Generate) else max(map(len, encoded.endings), default=0)
-            )
-            if encoded.n_tokens > room:
-                answers[encoded.number] = CallFailure(
-                    "too_long", f"{encoded.n_tokens} tokens, but {self.name} takes {room}"
-                )
+            if failure := encoded.too_long(read, limit=self._limit, name=self.name, least=0):
+                answers[encoded.number] = failure
                 continue
             if not encoded.ids or encoded.reads[:1] == (-1,):
                 answers[encoded.number] = CallFailure("malformed", "no token stands before the first reading")

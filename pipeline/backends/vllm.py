@@ -84,11 +84,7 @@ class VllmBackend:
     def _impossible(self, prompt: Prompt, encoded: Encoded) -> CallFailure | None:
         if encoded.reads[:1] == (-1,):
             return CallFailure("malformed", "no token stands before the first reading")
-        longest = max(map(len, encoded.endings), default=1)
-        room = self._limit - (prompt.read.max_tokens if isinstance(prompt.read, Generate) else longest)
-        if encoded.n_tokens <= room:
-            return None
-        return CallFailure("too_long", f"{encoded.n_tokens} tokens, but {self.name} takes {room}")
+        return encoded.too_long(prompt.read, limit=self._limit, name=self.name)
 
     def _rows(self, encoded: Encoded, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Any]]:
         """The sequences that a prompt becomes, and how each is sampled."""
