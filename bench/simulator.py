@@ -24,7 +24,7 @@ import numpy as np
 
 from scrutable.evaluators.gate.verdict import aligned
 from scrutable.evaluators.statistics import generator, mean_interval
-from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT
+from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT_BY_LISTS
 from scrutable.evaluators.trained.job import MEASURED_SPLITS, TAUGHT_SPLITS, curriculum, known_answers
 from scrutable.evaluators.trained.lessons import Curriculum, fitting_texts, lesson
 from scrutable.evaluators.trained.measuring import Exam, Floats, Read, exams, pearson
@@ -171,7 +171,7 @@ def main() -> None:
         excluded = known_answers(puzzles)
         return curriculum(wordnet, corpus, settings, splits=splits, families=families, excluded=excluded)
 
-    taught, others = taken(TAUGHT_SPLITS, TAUGHT), taken(MEASURED_SPLITS, TAUGHT)
+    taught, others = taken(TAUGHT_SPLITS, TAUGHT_BY_LISTS), taken(MEASURED_SPLITS, TAUGHT_BY_LISTS)
     new = exams(others, n=options.rules, seed=_SEED)
     held_out = exams(others._replace(families=HELD_OUT), n=options.rules, seed=_SEED)
     say(f"base {options.base}; {len(puzzles)} puzzles, {options.rules} new rules of taught families, ")

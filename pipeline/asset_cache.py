@@ -2,6 +2,7 @@
 
     CACHE/models/NAME/    config.json, model.safetensors, tokenizer, ..., scrutable.json (the marker)
     CACHE/corpora/NAME/   the file, scrutable.json
+    CACHE/encoders/NAME/  config.json, tokenizer.json, model.safetensors, scrutable.json
     CACHE/tmp/            work in progress; a folder appears above by one rename
     CACHE/digests.json    SHA-256 of weights elsewhere (scrutable.pipeline.weights)
 

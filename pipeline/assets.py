@@ -29,6 +29,7 @@ __all__ = [
     "fetch",
     "listing",
     "resolve_corpus",
+    "resolve_encoder",
     "resolve_model",
     "verify",
 ]
@@ -103,8 +104,8 @@ def resolve_corpus(name_or_path: str, *, say: Say = _log.info, run: Run = run_ca
     asset = ASSETS.get(name_or_path)
     kinds: tuple[Kind, ...] = ("corpus", "puzzles")
     if asset is not None:
-        if asset.kind == "model":
-            raise AssetError(f"{asset.name!r} is a model, not a corpus. Known: {names(*kinds)}.")
+        if asset.kind not in kinds:
+            raise AssetError(f"{asset.name!r} is a {asset.kind}, not a corpus. Known: {names(*kinds)}.")
         return _known_corpus(asset, say=say, run=run)
     path = Path(name_or_path).expanduser()
     if path.exists():
@@ -112,6 +113,24 @@ def resolve_corpus(name_or_path: str, *, say: Say = _log.info, run: Run = run_ca
     raise AssetError(
         f"No corpus {name_or_path!r}: it is no known name ({names(*kinds)}), and no file or "
         f"folder here ({Path.cwd()}).{did_you_mean(name_or_path, *kinds)}"
+    )
+
+
+def resolve_encoder(name_or_path: str, *, say: Say = _log.info, run: Run = run_captured) -> Path:
+    """The folder of a known sentence encoder, else an existing folder in the format of transformers.
+
+    Raises:
+        AssetError: nothing of that name can be found or fetched.
+    """
+    asset = ASSETS.get(name_or_path)
+    if asset is not None and asset.kind == "encoder":
+        return _known_encoder(asset, say=say, run=run)
+    path = Path(name_or_path).expanduser()
+    if asset is None and (path / "config.json").is_file():
+        return path.absolute()
+    raise AssetError(
+        f"No sentence encoder {name_or_path!r}: it is no known name ({names('encoder')}), and no folder with "
+        f"config.json and weights.{did_you_mean(name_or_path, 'encoder')}"
     )
 
 
@@ -123,7 +142,7 @@ def fetch(
     say: Say = _log.info,
     run: Run = run_captured,
 ) -> Path:
-    """The folder (model) or file (corpus, puzzles) of a known asset, downloaded if need be.
+    """The folder (model, encoder) or file (corpus, puzzles) of a known asset, downloaded if need be.
 
     With a sound cache nothing is run and nothing is asked of the network. What is missing or
     damaged is made again, and `say` gets a line about it.
@@ -134,6 +153,8 @@ def fetch(
     asset = known(name)
     if asset.kind == "model":
         return _known_model(asset, convert=convert, check=check, say=say, run=run)
+    if asset.kind == "encoder":
+        return _known_encoder(asset, say=say, run=run)
     return _known_corpus(asset, say=say, run=run)
 
 
@@ -172,8 +193,11 @@ def listing() -> list[AssetState]:
     return states
 
 
+_FOLDERS: dict[Kind, str] = {"model": "models", "encoder": "encoders"}
+
+
 def _folder(asset: Asset) -> Path:
-    return cache_dir() / ("models" if asset.kind == "model" else "corpora") / asset.name
+    return cache_dir() / _FOLDERS.get(asset.kind, "corpora") / asset.name
 
 
 def _known_model(asset: Asset, *, convert: Convert, check: Check | None, say: Say, run: Run) -> Path:
@@ -198,6 +222,20 @@ def _known_corpus(asset: Asset, *, say: Say, run: Run) -> Path:
         _folder(asset), title=asset.name, source_sha256=asset.sha256, note=asset.note, make=make, say=say
     )
     return folder / asset.file
+
+
+def _known_encoder(asset: Asset, *, say: Say, run: Run) -> Path:
+    def make(scratch: Path, into: Path) -> str:
+        joined = scratch / asset.file
+        carry(asset, joined, scratch=scratch, say=say, run=run)
+        with joined.open("rb") as file:
+            for name, size in asset.parts:
+                (into / name).write_bytes(file.read(size))
+        return ""
+
+    return ensure_folder(
+        _folder(asset), title=asset.name, source_sha256=asset.sha256, note=asset.note, make=make, say=say
+    )
 
 
 def _local_folder(path: Path) -> ModelFiles:

@@ -677,6 +677,7 @@ class CurriculumConfig(Section):
     wordnet: str = "/usr/share/wordnet"  # the dict folder of a WordNet 3.x
     window: PositiveInt = 36  # words of one text
     leave_out: tuple[str, ...] = ()  # families of rules that are not taught
+    encoder: str = ""  # of sentences, for themes: minilm-l6 or a folder; empty: no themes are taught
     puzzles: str = "puzzles"  # whose descriptions must not be taught; empty: none
 
 

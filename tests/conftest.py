@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from toy_assets import WHOLE, toy
+from toy_assets import WHOLE, toy, toy_encoder
 
 from scrutable.pipeline.asset_registry import ASSETS
 
@@ -42,6 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         toy("toy-corpus", "corpus", sha256),
         toy("toy-model", "model", sha256),
         toy("bad", "corpus", "0" * 64),
+        toy_encoder(sha256),
     ):
         monkeypatch.setitem(ASSETS, each.name, each)
     monkeypatch.setenv("SCRUTABLE_CACHE", str(tmp_path / "cache"))

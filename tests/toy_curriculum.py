@@ -8,10 +8,13 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from scrutable.evaluators.trained.families import TAUGHT
 from scrutable.evaluators.trained.lessons import Curriculum
 from scrutable.evaluators.trained.lexicon import build_lexicon
 from scrutable.evaluators.trained.texts import Text
+from scrutable.evaluators.trained.themes import Vectors
 from scrutable.evaluators.trained.wordnet import WordNet, read_wordnet
 
 LICENCE = "  1 This software and database is being provided to you\n"
@@ -85,8 +88,23 @@ def toy_wordnet(folder: Path) -> WordNet:
     return read_wordnet(write_wordnet(folder))
 
 
+ANIMALS = ("dog", "dogs", "cat", "horse", "puppy", "animal")
+WATER = ("ship", "ships", "boat", "ferry", "river", "vessel")
+
+
+def toy_encode(texts: Sequence[str]) -> Vectors:
+    """Animals lie on one axis, water on another, everything else on a third; some lie between."""
+    found = []
+    for text in texts:
+        word = text.casefold()
+        vector = np.array([word in ANIMALS, word in WATER, 0.2], dtype=np.float32)
+        vector[2] += 0.02 * (len(word) % 5) + (vector[:2].sum() == 0)
+        found.append(vector / np.linalg.norm(vector))
+    return np.array(found)
+
+
 def toy_curriculum(folder: Path, *, families: Sequence[str] = TAUGHT, seed: int = 0) -> Curriculum:
-    lexicon = build_lexicon(toy_texts(seed=seed), toy_wordnet(folder))
+    lexicon = build_lexicon(toy_texts(seed=seed), toy_wordnet(folder), toy_encode)
     return Curriculum(lexicon, tuple(families), frozenset())
 
 

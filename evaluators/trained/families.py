@@ -34,6 +34,7 @@ _TRIES = 1000  # rules that are drawn for one that may be said
 _ONE_AFFIX_SHARE = 0.8
 _REGISTER_SHARE = 0.3  # of descriptions that are put as a sentence about a neuron
 _MOST_LISTED = 4
+_THEME_LEVELS = (TOP_LEVEL, 6, 3)  # of the degrees of a theme
 _COMMON = 400  # words that are frequent enough to stand before something
 
 
@@ -187,6 +188,26 @@ def words_of(
     return _planted(family or chosen.kind, said, test, anchors=chosen.words, group=chosen.group)
 
 
+# -- themes ---------------------------------------------------------------------------------------
+
+
+def _theme(rng: Random, lexicon: Lexicon) -> Planted:
+    """What words have to do with, more or less."""
+    names, weights = lexicon.taught_themes
+    if not names:
+        raise NothingToDraw
+    return theme_of(rng, lexicon, rng.choices(names, cum_weights=weights)[0])
+
+
+def theme_of(rng: Random, lexicon: Lexicon, name: str) -> Planted:
+    """The graded rule that fires on the words of a theme, said by its name."""
+    theme = lexicon.themes[name]
+    said = _say(rng, "theme", lexicon.spelt.get(name, name))
+    degrees = zip(_THEME_LEVELS, (theme.nearest, theme.near, theme.related), strict=True)
+    rules = tuple(Rule(level, Text("word", words)) for level, words in degrees if words)
+    return Planted("theme", said, Program(rules), (*theme.nearest, *theme.near), name)
+
+
 # -- letters and shapes ---------------------------------------------------------------------------
 
 
@@ -325,6 +346,7 @@ FAMILIES: dict[str, Draw] = {
     "gloss": _set_of("gloss", "noun", "verb", "adj", phrasing="gloss"),
     "topic": _set_of("topic", "topic"),
     "article": _set_of("article", "article"),
+    "theme": _theme,
     "examples": _set_of("examples", "noun", "verb", "adj", "topic", phrasing="examples"),
     "ends": _affix("ends"),
     "starts": _affix("starts"),
@@ -360,6 +382,7 @@ _TAUGHT_SHARES = {
     "gloss": 2,
     "topic": 4,
     "article": 1,
+    "theme": 8,
     "examples": 2,
     "ends": 1,
     "starts": 1,
@@ -378,3 +401,6 @@ _TAUGHT_SHARES = {
 }
 TAUGHT = tuple(name for name, share in _TAUGHT_SHARES.items() for _ in range(share))
 """Families of lessons; one that stands there twice is drawn twice as often."""
+
+TAUGHT_BY_LISTS = tuple(name for name in TAUGHT if name != "theme")
+"""Those that need no encoder of sentences."""

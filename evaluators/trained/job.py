@@ -9,11 +9,12 @@ from typing import Any
 
 from scrutable.evaluators.gate.units import planted_units
 from scrutable.evaluators.trained.adapters import Shape, adapter_facts
-from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT, plain
+from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT, TAUGHT_BY_LISTS, plain
 from scrutable.evaluators.trained.lessons import Curriculum
 from scrutable.evaluators.trained.lexicon import build_lexicon
 from scrutable.evaluators.trained.measuring import exams
 from scrutable.evaluators.trained.texts import corpus_texts, example_texts
+from scrutable.evaluators.trained.themes import Encode
 from scrutable.evaluators.trained.wordnet import WordNet, read_wordnet
 from scrutable.pipeline.config import CurriculumConfig, TrainConfig
 from scrutable.pipeline.errors import ConfigError
@@ -35,6 +36,7 @@ def train_simulator(
     puzzles: Sequence[Puzzle],
     folder: Path,
     *,
+    encoder: Path | None,
     note: Callable[[str, Mapping[str, Any]], None],
     progress: Progress,
 ) -> Path:
@@ -44,17 +46,30 @@ def train_simulator(
     """
     import torch
 
+    from scrutable.evaluators.trained.encoder import SentenceEncoder
     from scrutable.evaluators.trained.reader import Reader
     from scrutable.evaluators.trained.training import LEVELS, train
 
     wordnet = read_wordnet(Path(config.curriculum.wordnet))
+    encode = SentenceEncoder(encoder) if encoder else None
     excluded = known_answers(puzzles)
     families = taught_families(config.curriculum)
     taught = curriculum(
-        wordnet, corpus, config.curriculum, splits=TAUGHT_SPLITS, families=families, excluded=excluded
+        wordnet,
+        corpus,
+        config.curriculum,
+        splits=TAUGHT_SPLITS,
+        families=families,
+        excluded=excluded,
+        encode=encode,
     )
     measured = curriculum(
-        wordnet, corpus, config.curriculum, splits=MEASURED_SPLITS, families=TAUGHT, excluded=excluded
+        wordnet,
+        corpus,
+        config.curriculum,
+        splits=MEASURED_SPLITS,
+        families=TAUGHT_BY_LISTS,
+        excluded=excluded,
     )
     note("curriculum", facts(taught))
     torch.manual_seed(config.seed)
@@ -95,13 +110,17 @@ def curriculum(
     splits: tuple[Split, ...],
     families: tuple[str, ...],
     excluded: frozenset[str],
+    encode: Encode | None = None,
 ) -> Curriculum:
-    """What lessons and exams are drawn from; the split of a document does not depend on the job's seed."""
+    """What lessons and exams are drawn from; the split of a document does not depend on the job's seed.
+
+    Without an encoder there are no themes, and whoever draws from the families draws none of them.
+    """
     texts = [
         *corpus_texts(corpus, config, splits=splits, seed=0),
         *example_texts(wordnet, config, splits=splits, seed=0),
     ]
-    return Curriculum(build_lexicon(texts, wordnet), families, excluded)
+    return Curriculum(build_lexicon(texts, wordnet, encode), families, excluded)
 
 
 def taught_families(config: CurriculumConfig) -> tuple[str, ...]:
@@ -110,7 +129,8 @@ def taught_families(config: CurriculumConfig) -> tuple[str, ...]:
     if unknown:
         known = ", ".join(dict.fromkeys(TAUGHT))
         raise ConfigError(f"curriculum.leave_out: no family {unknown[0]!r} is taught (there are {known})")
-    left = tuple(name for name in TAUGHT if name not in config.leave_out)
+    taught = TAUGHT if config.encoder else TAUGHT_BY_LISTS
+    left = tuple(name for name in taught if name not in config.leave_out)
     if not left:
         raise ConfigError("curriculum.leave_out: no family is left to teach; leave out fewer")
     return left
@@ -132,6 +152,7 @@ def facts(taught: Curriculum) -> dict[str, Any]:
         "held_out_families": list(HELD_OUT),
         "documents": [name for name in documents if not name.startswith("wordnet:")],
         "n_texts": len(taught.lexicon.texts),
+        "n_themes": len(taught.lexicon.taught_themes[0]),
         "n_sets": sum(not word_set.is_held_out for word_set in taught.lexicon.sets),
         "n_excluded_descriptions": len(taught.excluded),
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Literal, NamedTuple
 
-from scrutable.evaluators.trained.families import Planted, draw, plain, words_of
+from scrutable.evaluators.trained.families import Planted, draw, plain, theme_of, words_of
 from scrutable.evaluators.trained.lexicon import Lexicon, texts_with
 from scrutable.evaluators.trained.texts import Text
 from scrutable.pipeline.programs import levels
@@ -87,11 +87,15 @@ def lesson(planted: Planted, role: Role, text: Text) -> Lesson:
 def _near_miss(rng: Random, curriculum: Curriculum, planted: Planted, text: Text) -> Planted:
     """Another rule that is easily taken for this one in a text where this one fires.
 
-    Half of the time one of the words that something else is true of in the same text; else a rule of the
-    same family, and of the same group if one is drawn in time.
+    Half of the time one of the words that something else is true of in the same text; else a theme next to
+    this one, or a rule of the same family, and of the same group if one is drawn in time.
     """
     if rng.random() < _ELSEWHERE_SHARE and (other := _elsewhere(rng, curriculum, planted, text)):
         return other
+    if planted.family == "theme" and (near := curriculum.lexicon.neighbours_of(planted.group)):
+        other = theme_of(rng, curriculum.lexicon, rng.choice(near))
+        if plain(other.description) not in curriculum.excluded:
+            return other
     other = planted
     for _ in range(_REDRAWS):
         other = draw(rng, curriculum.lexicon, families=(planted.family,), excluded=curriculum.excluded)

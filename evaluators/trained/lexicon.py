@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 
 from scrutable.evaluators.trained.lists import word_list
 from scrutable.evaluators.trained.texts import Text
+from scrutable.evaluators.trained.themes import Encode, Theme, find_themes
 from scrutable.evaluators.trained.wordnet import Pos, WordNet
 from scrutable.pipeline.errors import ConfigError
 
@@ -27,6 +28,7 @@ Kind = Literal["noun", "verb", "adj", "topic", "article"]
 SMALLEST, LARGEST = 3, 250  # words of a set that occur in the texts
 _FEWEST = 6  # occurrences of all words of a set together, and of a word that is named alone
 _FEWEST_FREQUENT = 20
+_FEWEST_OF_THEME = 2  # occurrences of a word of a theme
 _MOST_SHARE = 0.03  # of the texts' tokens: what is more frequent is no class but a part of speech
 _HELD_OUT_FIELDS = {("noun", 13), ("verb", 34)}  # food; eating and drinking
 _HELD_OUT_SHARE = 0.08  # of all other sets, by a hash of the name
@@ -72,6 +74,7 @@ class Lexicon:
     sets: tuple[WordSet, ...]
     spelt: Mapping[str, str]  # lower-case word → as it is mostly written
     frequent: tuple[str, ...]  # words worth naming alone, lower case, most frequent first
+    themes: Mapping[str, Theme]  # by name; empty without an encoder
 
     def of_kind(self, *kinds: Kind, is_held_out: bool = False) -> Sampled:
         """The sets of these kinds, to be drawn from."""
@@ -81,6 +84,17 @@ class Lexicon:
             weights = accumulate(math.sqrt(_total(s, self.counts)) for s in some)
             self._by_kind[key] = Sampled(some, tuple(weights))
         return self._by_kind[key]
+
+    @cached_property
+    def taught_themes(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Names of the themes that may be taught, and cumulative weights: they are drawn as sets are."""
+        names = tuple(name for name in self.themes if not _is_held_out(name))
+        totals = [sum(self.counts[word] for word in self.themes[name].words) for name in names]
+        return names, tuple(accumulate(math.sqrt(total) for total in totals))
+
+    def neighbours_of(self, name: str) -> tuple[str, ...]:
+        """Themes that may be taught, and are easily taken for this one."""
+        return tuple(other for other in self.themes[name].neighbours if not _is_held_out(other))
 
     @cached_property
     def taught_of(self) -> Mapping[str, tuple[WordSet, ...]]:
@@ -96,10 +110,15 @@ class Lexicon:
         return {}
 
 
-def build_lexicon(texts: Sequence[Text], wordnet: WordNet) -> Lexicon:
+def build_lexicon(texts: Sequence[Text], wordnet: WordNet, encode: Encode | None = None) -> Lexicon:
     """The lexicon of the texts; the same texts give the same one.
 
     Raises ConfigError for texts with too few words.
+
+    Args:
+        texts: in which words must occur.
+        wordnet: names sets of them.
+        encode: finds themes; None: there are none.
     """
     places: dict[str, list[int]] = {}
     spellings: Counter[str] = Counter(token.strip() for text in texts for token in text.tokens)
@@ -122,7 +141,33 @@ def build_lexicon(texts: Sequence[Text], wordnet: WordNet) -> Lexicon:
             f"need {_FEWEST_FREQUENT}; give a larger corpus"
         )
     where = {word: tuple(numbers) for word, numbers in places.items()}
-    return Lexicon(texts, where, counts, tuple(unique.values()), spelt, frequent)
+    themes = _themes(wordnet, forms, counts, spelt, encode) if encode else {}
+    return Lexicon(texts, where, counts, tuple(unique.values()), spelt, frequent, themes)
+
+
+def _themes(
+    wordnet: WordNet,
+    forms: Mapping[tuple[Pos, str], tuple[str, ...]],
+    counts: Mapping[str, int],
+    spelt: Mapping[str, str],
+    encode: Encode,
+) -> dict[str, Theme]:
+    """Themes of the nouns that occur, the more frequent first; food is held out, as it is among the sets."""
+    total = {
+        word: sum(counts[form] for form in found) for (pos, word), found in forms.items() if pos == "noun"
+    }
+    names = [
+        word
+        for word in sorted(total, key=lambda word: (-total[word], word))
+        if total[word] >= _FEWEST
+        and ("noun", wordnet.synsets[wordnet.first["noun", word]].field) not in _HELD_OUT_FIELDS
+    ]
+    known = {word: spelt[word] for word, n in counts.items() if n >= _FEWEST_OF_THEME and _is_word(word)}
+    return {theme.name: theme for theme in find_themes(names, known, encode)}
+
+
+def _is_word(word: str) -> bool:
+    return word.isalpha() and len(word) > 2
 
 
 def _total(word_set: WordSet, counts: Mapping[str, int]) -> int:

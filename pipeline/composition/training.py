@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrutable.evaluators.trained.adapters import adapter_folder, shipped_bases
 from scrutable.evaluators.trained.job import train_simulator
-from scrutable.pipeline.assets import resolve_corpus
+from scrutable.pipeline.assets import resolve_corpus, resolve_encoder
 from scrutable.pipeline.composition.models import locate
 from scrutable.pipeline.config import SHIPPED, TrainConfig, TrainedSimulator
 from scrutable.pipeline.protocols import Watch
@@ -31,8 +31,11 @@ def train(
     corpus = resolve_corpus(curriculum.source, say=say)
     puzzles = read_puzzles(resolve_corpus(curriculum.puzzles, say=say)) if curriculum.puzzles else ()
     base = locate(config.base, say=say)
+    encoder = resolve_encoder(curriculum.encoder, say=say) if curriculum.encoder else None
     with watch("train") as progress:
-        return train_simulator(config, base, corpus, puzzles, folder.path, note=note, progress=progress)
+        return train_simulator(
+            config, base, corpus, puzzles, folder.path, encoder=encoder, note=note, progress=progress
+        )
 
 
 def export_simulator(model: str, adapter: str, to: Path, *, say: Callable[[str], None]) -> Path:
