@@ -71,13 +71,13 @@ def known_table(known: Sequence[KnownLadder]) -> Table | None:
 
 
 def gated_table(gated: Sequence[Gated]) -> Table | None:
-    """What was left out of each level, and why."""
+    """What each level began with, and what became of it."""
     rows: list[Row] = [
         (one.ladder, str(one.level), one.reason, wording.count(one.n), wording.percent(one.share))
         for one in gated
     ]
-    heads = [*texts("Ladder", "Level", "Left out because"), *numbers("Claims", "of those it began with")]
-    return table("Claims that were left out: they are in none of the shares", heads, rows)
+    heads = [*texts("Ladder", "Level", "What became of them"), *numbers("Claims", "of those it began with")]
+    return table("What each level began with: only what is followed is in the shares", heads, rows)
 
 
 _ACCOUNT = (
@@ -138,7 +138,8 @@ def _end(row: LedgerRow) -> str:
 
 
 def _estimates(row: LedgerRow) -> Row:
-    told = why(row.reason)
+    is_closed = row.end in ("foundation", "text_only") and not math.isfinite(row.coverage)
+    told = why("nothing was patched: no model that can be looked into" if is_closed else row.reason)
     return (
         str(row.level),
         f"{row.tier}, {row.corpus}",
