@@ -28,7 +28,7 @@ from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement, place
 from scrutable.pipeline.protocols import Ask, Progress, Simulator, TraceableExplainer, Watch
 from scrutable.pipeline.records import Excerpt, Simulation
-from scrutable.pipeline.recursion.ladder import RecursionEvaluation
+from scrutable.pipeline.recursion.ladder import FOLLOWED, RecursionEvaluation, again
 from scrutable.pipeline.recursion.ledger import End, Party
 from scrutable.pipeline.recursion.protocols import Affine, LikelihoodsOf, Writer
 from scrutable.pipeline.runner import Plan, Runner, Source
@@ -97,7 +97,7 @@ class LadderComposition:
             if isinstance(config, LlmExplainer):
                 self._note("parameters", {config.model: self._parameters(level)})
             if level <= depth and settings.lenient:
-                self._composed(self._config.read_again(level), f"level-{level - 1}-again").check()
+                self._composed(self._config.read_again(level), again(level)).check()
 
     # -- levels -------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class LadderComposition:
     def read_again(self, level: int, source: Source) -> Runner:
         """The run of the lenient tier over claims of a level; what is read already is not read again."""
         config = self._config.read_again(level)
-        name = f"level-{level - 1}-again"
+        name = again(level)
         parts = self._composed(config, name)
         return self._runner(
             config,
@@ -138,9 +138,9 @@ class LadderComposition:
 
     def followed(self, procedures: Mapping[str, str], source: Source) -> Runner:
         """The run of explainers that follow what was written of the first author."""
-        config, name = self._config.followed(procedures), "level-0-followed"
-        parts = self._composed(config, name)
-        return self._runner(config, RunFolder(self._path, level=name), source, parts, "level 0, followed")
+        config = self._config.followed(procedures)
+        parts = self._composed(config, FOLLOWED)
+        return self._runner(config, RunFolder(self._path, level=FOLLOWED), source, parts, "level 0, followed")
 
     def _runner(
         self,

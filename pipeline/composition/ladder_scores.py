@@ -12,6 +12,7 @@ from scrutable.pipeline.config import (
     AUTHOR,
     COMPILED,
     ExplainerConfig,
+    JobConfig,
     MatrixConfig,
     NeuronSubjectConfig,
     ProbeExplainer,
@@ -55,13 +56,8 @@ def ladder_scores(path: Path, config: RecurseConfig, models: Models) -> Iterator
         run = config.level(level + 1)
         folder = RunFolder(path, level=f"level-{level}")
         scores = folder.read_records(Score, folder.level / "scores.parquet")
-        wanted = (config.recursion.checker, config.recursion.simulator)  # the latter where both can read
-        readers = {
-            explainer: simulator
-            for one in wanted
-            for explainer, simulator in plan_of(run).pairs.values()
-            if simulator == one and explainer != COMPILED
-        }
+        readers = readers_of(run, config.recursion.simulator, config.recursion.checker)
+        readers.pop(COMPILED, None)
         for score in scores:
             if score.metric == METRIC and readers.get(score.explainer) == score.simulator:
                 yield score_of(
@@ -74,6 +70,12 @@ def ladder_scores(path: Path, config: RecurseConfig, models: Models) -> Iterator
                     level=level + 1,
                 )
         level += 1
+
+
+def readers_of(config: JobConfig, simulator: str, checker: str) -> dict[str, str]:
+    """Explainer → who of the two reads it; the simulator where both can."""
+    pairs = plan_of(config).pairs.values()
+    return {name: reader for reader in (checker, simulator) for name, other in pairs if other == reader}
 
 
 def _named(explainer: str, explainers: dict[str, ExplainerConfig]) -> str:

@@ -17,6 +17,7 @@ from scrutable.pipeline.composition.ladder_scores import (
     ladder_scores,
     model_of,
     open_ladder,
+    readers_of,
     score_of,
 )
 from scrutable.pipeline.composition.models import Models
@@ -116,9 +117,7 @@ class MatrixComposition:
     @cached_property
     def _readers(self) -> dict[str, str]:
         """Explainer → the simulator whose scores of it count."""
-        pairs = set(plan_of(self._config).pairs.values())
-        readers = (self._config.checker, self._config.simulator)  # the fixed simulator where both can
-        return {name: reader for reader in readers for name, other in pairs if other == reader}
+        return readers_of(self._config, self._config.simulator, self._config.checker)
 
     # -- runs ---------------------------------------------------------------------------------
 

@@ -50,6 +50,13 @@ from scrutable.pipeline.runner import Runner, Source
 from scrutable.pipeline.store import RunFolder
 
 T = TypeVar("T")
+FOLLOWED = "level-0-followed"
+"""The level of those who follow what was written of the first author, in its place."""
+
+
+def again(level: int) -> str:
+    """The level in which the lenient tier reads the claims of a level."""
+    return f"level-{level - 1}-again"
 
 
 class NothingToFollow(ScrutableError):
@@ -224,10 +231,10 @@ class Ladder:
     @property
     def followers(self) -> RunFolder:
         """The run of those who follow what was written of the first author."""
-        return RunFolder(self.folder.path, level="level-0-followed")
+        return RunFolder(self.folder.path, level=FOLLOWED)
 
     def _again(self, level: int) -> RunFolder:
-        return RunFolder(self.folder.path, level=f"level-{level - 1}-again")
+        return RunFolder(self.folder.path, level=again(level))
 
     def _read_again(self, level: int) -> None:
         """The claims in the tree, by the readers and in the words of the lenient tier."""

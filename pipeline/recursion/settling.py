@@ -52,7 +52,7 @@ def _facts(ladder: Ladder, level: int) -> _Facts:
         causes=ladder.causes(level),
         drawn=ladder.drawn(level),
         substitutions=ladder.substitutions(level),
-        least=least_reading(ladder, level, gains),
+        least=_least_reading(ladder, level, gains),
     )
 
 
@@ -200,7 +200,7 @@ def _strict(ladder: Ladder, level: int, unit: str, gains: Gains) -> float:
     return gains.get((AUTHOR, checker), {}).get(unit, 0.0)
 
 
-def least_reading(ladder: Ladder, level: int, gains: Gains) -> Mapping[str, float] | None:
+def _least_reading(ladder: Ladder, level: int, gains: Gains) -> Mapping[str, float] | None:
     """The gains of the reading that finds least in the claims of a level, all of them together.
 
     One reading for all claims: the smallest for each would be small by noise alone. A claim without a gain
