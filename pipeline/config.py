@@ -571,6 +571,16 @@ class RecurseConfig(SubjectJob):
             return self.authors[level - 1]
         return self.authors[-1] if self.recursion.then == "loop" else None
 
+    @property
+    def writer_of_procedures(self) -> ModelConfig:
+        """Who says how the first author writes: the next one, or the chooser where that is no model.
+
+        Only for a config that studies the writing.
+        """
+        assert self.recursion.writing is not None, "no procedures are written without a study of the writing"
+        above = self.author(2)
+        return above if isinstance(above, LlmExplainer) else self.recursion.writing.simulator
+
     def run_of_subject(self) -> RunConfig:
         """The first level as a run of its own."""
         fields = ("seed", "subject", "corpus", "units", "samples", "scoring", "shard", "judges")

@@ -103,7 +103,7 @@ def _capture_lines(
     config: RunConfig, subject: Subject, windows: Windows, *, n_units: int
 ) -> list[StageForecast]:
     n = min(len(windows), config.subject.batch_size)
-    seconds, _ = _timed(lambda: list(subject.traces(windows, range(n), subject.unit_ids()[:1])))
+    seconds, _ = timed(lambda: list(subject.traces(windows, range(n), subject.unit_ids()[:1])))
     total, each = int(windows.lengths.sum()), seconds / int(windows.lengths[:n].sum())
     # the second pass reads the union of the units' samples: so many windows, were they drawn at random
     drawn = n_units * sum(excerpts_in(config.samples, split) for split in SPLITS)
@@ -150,7 +150,7 @@ def _explain_line(
     jobs = [job._replace(source=sources.get(job.unit)) for job in jobs]
     explainer.explain(jobs[:1])  # loads and warms up what is lazy
     parts.tab("explain", name)
-    seconds, answers = _timed(lambda: explainer.explain(jobs))
+    seconds, answers = timed(lambda: explainer.explain(jobs))
     if tab := parts.tab("explain", name):
         written[name] = {job.unit: Explanation(job.unit, name, "english", _STAND_IN) for job in jobs}
         return _tabbed(f"explain: {name}", n_units, tab, share=n_units / len(jobs))
@@ -189,7 +189,7 @@ def _simulate_line(
     sample = [SimulationJob(unit=job.unit, explanation=written[job.unit], passages=passages)]
     made.simulate(sample)
     parts.tab("simulate", pair)
-    seconds, answers = _timed(lambda: made.simulate(sample))
+    seconds, answers = timed(lambda: made.simulate(sample))
     n_passages = n_units * sum(excerpts_in(config.samples, split) for split in SPLITS if split != "explain")
     n_explanations = (1 + min(config.scoring.nulls, n_units - 1)) * candidates_of(config, explainer)
     share = n_passages * n_explanations / len(passages)
@@ -223,7 +223,7 @@ def _judge_line(
     n_sampled = sum(max(1, len(one.explanations)) for one in sample)
     made.judge(sample)
     parts.tab("judge", panel)
-    seconds, answers = _timed(lambda: made.judge(sample))
+    seconds, answers = timed(lambda: made.judge(sample))
     tab = parts.tab("judge", panel)
     if tab and not tab.prompts:  # its excerpts do not differ enough for a single question
         return StageForecast(f"judge: {panel}", n_units, 0, 0, math.nan, math.nan)
@@ -290,7 +290,8 @@ def _tokens(answers: Sequence[Explanation | Simulation | Verdict | Failure]) -> 
     return total.computed_tokens + total.generated_tokens
 
 
-def _timed(work: Callable[[], T]) -> tuple[float, T]:
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that some work takes, more than 0, and its result."""
     started = monotonic()
     result = work()
     return max(monotonic() - started, np.finfo(float).tiny), result

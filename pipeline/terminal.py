@@ -87,10 +87,12 @@ def tell_prompts(stages: Sequence[StagePrompts]) -> None:
 
 def tell_forecast(lines: Sequence[StageForecast]) -> None:
     """What each stage will do, cost and take."""
-    say_result(f"{'stage':<34}{'units':>9}{'prompts':>10}{'model tokens':>14}{'cost':>12}{'expected':>12}")
+    width = max(34, *(len(line.stage) + 1 for line in lines))
+    heads = f"{'units':>9}{'prompts':>10}{'model tokens':>14}{'cost':>12}{'expected':>12}"
+    say_result(f"{'stage':<{width}}{heads}")
     for line in lines:
         say_result(
-            f"{line.stage:<34}{line.units:>9,}{line.prompts:>10,}{line.tokens:>14,}"
+            f"{line.stage:<{width}}{line.units:>9,}{line.prompts:>10,}{line.tokens:>14,}"
             f"{in_dollars(line.dollars):>12}{in_time(line.seconds):>12}"
         )
     known = [line.seconds for line in lines if line.seconds == line.seconds]
@@ -99,7 +101,7 @@ def tell_forecast(lines: Sequence[StageForecast]) -> None:
     priced = [line.dollars for line in lines if line.dollars == line.dollars]
     cost = f"{'' if len(priced) == len(lines) else 'at least '}{in_dollars(sum(priced))}"
     prompts = sum(line.prompts for line in lines)
-    say_result(f"{'all':<34}{'':>9}{prompts:>10,}{tokens:>14,}  {cost:>10}  {total:>10}")
+    say_result(f"{'all':<{width}}{'':>9}{prompts:>10,}{tokens:>14,}  {cost:>10}  {total:>10}")
     say_result("nothing was written; times are measured on a small sample and exclude downloads and loading")
     if any(line.dollars for line in lines):
         say_result(

@@ -319,3 +319,23 @@ def test_a_dry_run_counts_every_level_and_writes_nothing(words: Path, tmp_path: 
     for stage in ("level 0: capture", "level 1: causes, at most", "level 1: explain: author"):
         assert stage in done.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_foretells_every_stage_that_a_study_of_a_model_can_have(
+    words: Path, tmp_path: Path
+) -> None:
+    config = tiny_study(words, tmp_path)
+    done = scrutable("recurse", config, "--dry-run", "--runs", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    for stage in (
+        "level 0, read again: explain: paraphrase-1, at most",
+        "level 0, other text: capture",
+        "level 1: working text, at most",
+        "level 1, general text: simulate: author+prompted, at most",
+        "level-1-general-on-working: simulate: author+prompted, at most",
+        "level 0, followed: explain: follower-own, at most",
+    ):
+        assert stage in done.stdout
+    lines = {line.split("  ")[0]: line.split() for line in done.stdout.splitlines()}
+    assert lines["procedures"][2] == "2"
+    assert lines["choices"][2] == str(4 * 4 * (1 + 3))  # units, edits, the author and each kind of guide

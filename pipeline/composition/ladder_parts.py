@@ -22,6 +22,7 @@ from scrutable.pipeline.config import (
     NeuronSubjectConfig,
     PlantedExplainer,
     RecurseConfig,
+    RunConfig,
     UnitsConfig,
 )
 from scrutable.pipeline.errors import ConfigError
@@ -172,20 +173,9 @@ class LadderComposition:
 
     def general(self, level: int, units: Sequence[str]) -> Runner | None:
         """The units of an author on the general corpus, explained from there by the next author."""
-        author = self._config.author(level)
-        if not isinstance(author, LlmExplainer):
+        run = general_run(self._config, level, UnitsConfig(ids=tuple(units)))
+        if run is None:
             return None
-        subject = NeuronSubjectConfig(model=author.model, device=author.device, dtype=author.dtype)
-        explainers = self._config.explainers_of(level + 1)
-        run = self._config.run_of_subject().model_copy(
-            update={
-                "subject": subject,
-                "units": UnitsConfig(ids=tuple(units)),
-                "explainers": {name: explainers[name] for name in _WRITTEN if name in explainers},
-                "gate": None,
-                "judges": {},
-            }
-        )
         name = f"level-{level}-general"
         parts = self._composed(run, name)
         folder = RunFolder(self._path, level=name)
@@ -198,12 +188,10 @@ class LadderComposition:
 
     def other_text(self) -> Source | None:
         """The subject's units on text of another kind."""
-        shifted = self._config.shifted
-        if shifted is None:
+        if self._config.shifted is None:
             return None
         first = self.run_of_subject()
-        units = UnitsConfig(ids=tuple(unit.id for unit in first.source.units))
-        run = self._config.run_of_subject().model_copy(update={"corpus": shifted, "units": units})
+        run = shifted_run(self._config, UnitsConfig(ids=tuple(unit.id for unit in first.source.units)))
 
         def watch(stage: str) -> AbstractContextManager[Progress]:
             return self._watch(f"level 0, other text: {stage}")
@@ -329,6 +317,27 @@ class LadderComposition:
         if not isinstance(config, LlmExplainer):
             return 0.0
         return self._models.n_parameters(config)
+
+
+def general_run(config: RecurseConfig, level: int, units: UnitsConfig) -> RunConfig | None:
+    """An author's neurons as units on the corpus of the subject; None for an author without neurons."""
+    author = config.author(level)
+    if not isinstance(author, LlmExplainer):
+        return None
+    subject = NeuronSubjectConfig(model=author.model, device=author.device, dtype=author.dtype)
+    return _written_only(config, level + 1).model_copy(update={"subject": subject, "units": units})
+
+
+def shifted_run(config: RecurseConfig, units: UnitsConfig) -> RunConfig:
+    """The subject's units on text of another kind."""
+    return _written_only(config, 1).model_copy(update={"corpus": config.shifted, "units": units})
+
+
+def _written_only(config: RecurseConfig, level: int) -> RunConfig:
+    """A run on a corpus of what is taken to other text of the claims of a level."""
+    explainers = config.explainers_of(level)
+    kept = {name: explainers[name] for name in _WRITTEN if name in explainers}
+    return config.run_of_subject().model_copy(update={"explainers": kept, "gate": None, "judges": {}})
 
 
 def readings_of(config: RecurseConfig, level: int) -> Plan:

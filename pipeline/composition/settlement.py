@@ -16,7 +16,6 @@ from scrutable.pipeline.config import (
     AUTHOR,
     COMPILED,
     FollowerExplainer,
-    LlmExplainer,
     RecurseConfig,
 )
 from scrutable.pipeline.records import Summary
@@ -187,8 +186,7 @@ def _procedures(
     path = ladder.folder.level / "procedures.parquet"
     if path.exists():
         return {made.kind: made for made in ladder.folder.read_records(Procedure, path)}
-    above = ladder.config.author(2)
-    writer = above if isinstance(above, LlmExplainer) else settings.simulator
+    writer = ladder.config.writer_of_procedures
     with ladder.watch("procedures"):
         told = procedures(
             writing.told, parts.ask(writer), settings, author=parts.named(1), writer=writer.model

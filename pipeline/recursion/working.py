@@ -175,7 +175,7 @@ class WorkingSource:
             true, short = [], []
             for text in self._texts:
                 ids = (*text.task.prompt, *text.task.reply)
-                if stops := _stops(len(ids), context):
+                if stops := ends_of_contexts(len(ids), context):
                     true.append(read[text.id][[stop - 1 for stop in stops]][:, columns])
                     short.append(writer.alone([ids[stop - context : stop] for stop in stops], units)[:, -1])
             if true:
@@ -201,8 +201,8 @@ def cuts_of(text: WorkingText, settings: WorkingConfig) -> list[Cut]:
     return list(cuts(len(text.pieces), length=settings.window, skip=max(settings.skip, text.lead)))
 
 
-def _stops(n_tokens: int, context: int, count: int = 6) -> list[int]:
-    """Where short contexts end, spread over a text."""
+def ends_of_contexts(n_tokens: int, context: int, count: int = 6) -> list[int]:
+    """Where the short contexts of a text end, spread over it, for the context ceiling."""
     if n_tokens < context:
         return []
     return sorted({int(stop) for stop in np.linspace(context, n_tokens, num=count).round()})
