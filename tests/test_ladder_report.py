@@ -176,7 +176,15 @@ def test_a_study_of_one_table_has_a_section(tmp_path: Path, kept: str) -> None:
     others = dict.fromkeys(set(KINDS) - {kept}, ())
     text = _section(tmp_path, **others)
     assert "No verdicts" in text
-    assert ("No ledger" in text) == (kept != "ledger")
+    assert ("No ledger" in text) == (kept == "gated")
+
+
+def test_a_matrix_alone_is_told_without_words_about_a_ledger(tmp_path: Path) -> None:
+    cells = [dataclasses.replace(cell, v=math.nan) for cell in toy.matrix()]
+    text = _section(tmp_path, **dict.fromkeys(set(KINDS) - {"matrix"}, ()), matrix=cells)
+    assert "level, size and family apart" in text
+    for word in ("ledger", "Discharged", "known ladder", "Claims left out", "nothing to keep"):
+        assert word not in text
 
 
 def test_a_unit_that_cannot_be_a_file_name_is_refused(tmp_path: Path) -> None:

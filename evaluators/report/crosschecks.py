@@ -197,7 +197,8 @@ def trait_table(rows_of: Sequence[WritingTrait]) -> Table | None:
 
 
 def matrix_table(cells: Sequence[MatrixCell]) -> Table | None:
-    """Every explainer on every subject."""
+    """Every explainer on every subject; v only where something was compiled and checked."""
+    is_checked = any(math.isfinite(cell.v) for cell in cells)
     rows: list[Row] = [
         (
             cell.subject,
@@ -213,13 +214,13 @@ def matrix_table(cells: Sequence[MatrixCell]) -> Table | None:
                 reason=f"not defined for any of {wording.counted(cell.n_units, 'unit')}",
                 signed=True,
             ),
-            number(cell.v, "nothing to keep a share of, or no checker"),
+            *([number(cell.v, "nothing to keep a share of")] if is_checked else []),
         )
         for cell in cells
     ]
     heads = [
         *texts("Subject", "Parameters", "Explainer", "Parameters", "Same model"),
-        *numbers("Units, n", "Mean excess correlation", "v"),
+        *numbers("Units, n", "Mean excess correlation", *(["v"] if is_checked else [])),
     ]
     return table("Subject by explainer, with the same simulator", heads, rows)
 

@@ -186,7 +186,7 @@ def index_page(data: ReportData, study: Study | None = None, recursion: Recursio
     return IndexPage(
         title=data.title,
         banner=data.banner,
-        facts=_facts(data, behaviours, n_units=len(units) if units or not study else None),
+        facts=_facts(data, behaviours, n_units=len(units) if units or not (study or recursion) else None),
         weight_notes=provenance.weight_notes(data.manifest),
         headline=tuple(_headline_row(row, axis, explained) for row in headline),
         headline_ticks=charts.strip_ticks(axis),

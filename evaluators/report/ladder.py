@@ -36,6 +36,7 @@ class Pictured:
 class LadderSection:
     """All that the index prints of recursion."""
 
+    is_matrix: bool  # no ladder was climbed, and nothing is said of a ledger
     counted: str
     complaint: str  # why the ledger is not to be believed yet; empty if every known ladder passed
     rulings: tuple[ledger.RulingRow, ...]
@@ -69,8 +70,9 @@ def ladder_section(study: Recursion, data: ReportData) -> LadderSection:
         crosschecks.effect_table(study.effects),
     )
     return LadderSection(
-        counted=_counted(study),
-        complaint=ledger.known_complaint(study.known),
+        is_matrix=study.is_matrix,
+        counted=_counted(study, n_ladders=len(data.config.get("ladders", ()))),
+        complaint="" if study.is_matrix else ledger.known_complaint(study.known),
         rulings=ledger.ruling_rows(study.rulings),
         known=ledger.known_table(study.known),
         gated=ledger.gated_table(study.gated),
@@ -115,10 +117,15 @@ def pictures(study: Recursion, data: ReportData) -> tuple[Pictured, ...]:
     return tuple(Pictured(title, about, drawing) for title, about, drawing in found if drawing)
 
 
-def _counted(study: Recursion) -> str:
-    if study.matrix and not study.ledger:
+def _counted(study: Recursion, *, n_ladders: int) -> str:
+    """What was studied; `n_ladders` are those whose scores a matrix takes in."""
+    if study.is_matrix:
         subjects, explainers = ({getattr(c, name) for c in study.matrix} for name in ("subject", "explainer"))
-        return f"{wording.counted(len(subjects), 'subject')}, {wording.counted(len(explainers), 'explainer')}"
+        beside = f", beside {wording.counted(n_ladders, 'ladder')}" if n_ladders else ""
+        return (
+            f"{wording.counted(len(subjects), 'subject')}, "
+            f"{wording.counted(len(explainers), 'explainer')}{beside}"
+        )
     ladders = dict.fromkeys(row.ladder for row in study.ledger)
     levels = {row.level for row in study.ledger}
     return (

@@ -57,6 +57,11 @@ class Recursion:
     traits: tuple[WritingTrait, ...] = ()
 
     @property
+    def is_matrix(self) -> bool:
+        """Whether it is a matrix: no ladder was climbed, so there is no ledger to keep."""
+        return bool(self.matrix) and not (self.ledger or self.gated or self.jobs)
+
+    @property
     def roots(self) -> tuple[str, ...]:
         """The units that a claim at the root of a ladder is about, each once."""
         return tuple(dict.fromkeys(claim.unit for claim in self.claims if not claim.parent))
