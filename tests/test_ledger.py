@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_claims import claim, parties, planted_tree
 
-from scrutable.pipeline.recursion.ledger import keep_ledger
+from scrutable.pipeline.recursion.ledger import Party, keep_ledger
 from scrutable.pipeline.recursion.records import Claim, LedgerRow
 
 
@@ -167,6 +167,13 @@ def test_programs_are_their_own_check_however_little_they_are_worth() -> None:
     programs = [replace(claim(f"u{n}", stop="foundation"), gain=g, gain_strict=g) for n, g in drawn]
     row = ledger(programs)[0]
     assert (row.v, row.discharged, row.unresolved, row.reason) == (1, 1, 0, "")
+
+
+def test_programs_that_are_worth_nothing_are_discharged_all_the_same() -> None:
+    silent = [replace(claim(f"u{n}", stop="foundation"), gain=0.0, gain_strict=0.0) for n in range(3)]
+    ends = {1: Party("tree", "its code", 0.0, "foundation", is_own_check=True)}
+    row = keep_ledger(silent, ends, draws=50, seed=0)[0]
+    assert (row.v, row.discharged, row.passed_up, row.unresolved, row.reason) == (1, 1, 0, 0, "")
 
 
 def test_the_lenient_tier_reads_the_least_of_diverse_simulators() -> None:

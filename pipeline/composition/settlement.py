@@ -106,8 +106,8 @@ def _accounts(ladder: Ladder, parts: LadderComposition) -> tuple[list[Claim], li
         found = opponent_claims(opponent, units, ladder.gains(1), ladder.explanations(1, opponent.name))
         everything += found
         ends = {
-            1: Party(opponent.name, "its code", 0.0, "foundation"),
-            2: Party("its code", "", 0.0, "foundation"),
+            1: Party(opponent.name, "its code", 0.0, "foundation", is_own_check=opponent.is_checked),
+            2: Party("its code", "", 0.0, "foundation", is_own_check=True),
         }
         rows += keep(found, ends)
     return everything, rows

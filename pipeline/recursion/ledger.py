@@ -35,6 +35,7 @@ class Party:
     trusted: str  # empty at the top
     parameters: float  # of the trusted party; NaN if unknown
     end: End = ""  # how the ladder ends here
+    is_own_check: bool = False  # its texts are programs that the checker runs, whatever they are worth
 
 
 def keep_ledger(
@@ -73,7 +74,7 @@ def keep_ledger(
     book = _Book(claims, roots, counts, *_readers(tier, corpus))
     rows, weight, released = [], np.ones(draws + 1), np.zeros(draws + 1)
     for level in levels:
-        found = book.level(level)
+        found = book.level(level, is_own_check=parties[level].is_own_check)
         released = released + weight * found.discharged
         party = parties[level]
         if level == levels[-1] and not party.end:  # nothing in the author above could be explained
@@ -147,7 +148,7 @@ class _Book:
         self._worth = {claim.root: claim.gain for claim in claims if not claim.parent}
         self.n_roots = len(roots)
 
-    def level(self, number: int) -> _Level:
+    def level(self, number: int, *, is_own_check: bool) -> _Level:
         """The shares of one level."""
         some = tuple(claim for claim in self._claims if claim.level == number)
         is_root = number == min(claim.level for claim in self._claims)
@@ -162,7 +163,7 @@ class _Book:
         elif not np.quantile(gains[1:], 0.025) > 0:
             reason = "the explanations of this level have no gain above 0, so there is nothing to check"
         v = np.full_like(gains, np.nan) if reason else _ratio(checked, gains)
-        if self._is_its_own_check(some):
+        if is_own_check or self._is_all_checked(some):
             v, reason = np.ones_like(gains), ""
         followed = [c for c in some if c.is_followed]
         drawn = {c.id: self._path[c.id] for c in followed}
@@ -195,8 +196,8 @@ class _Book:
             reason=reason,
         )
 
-    def _is_its_own_check(self, claims: Sequence[Claim]) -> bool:
-        """True for programs that the checker runs: all of their worth is checked, however little it is."""
+    def _is_all_checked(self, claims: Sequence[Claim]) -> bool:
+        """Whether all of the worth of claims is checked, however little it is."""
         pairs = [(self._gain(claim), self._checked(claim)) for claim in claims]
         return any(gain != 0 for gain, _ in pairs) and all(gain == checked for gain, checked in pairs)
 
