@@ -23,12 +23,15 @@ STAND_IN = "Look at the marked words and at what stands beside them; say what th
 """For a procedure that nobody has written yet."""
 
 
-def shown_sample() -> tuple[Excerpt, ...]:
-    """Exemplars of about the usual number and length, with one word marked in each."""
+def shown_sample(unit: int = 0) -> tuple[Excerpt, ...]:
+    """Exemplars of about the usual number and length, with another word marked in each, and for each unit."""
     words = split_words(_SAMPLE)
-    marks = tuple(float(t == len(words) // 2) for t in range(len(words)))
+
+    def marks(number: int) -> tuple[float, ...]:
+        return tuple(float(t == (unit + number) % len(words)) for t in range(len(words)))
+
     return tuple(
-        Excerpt(Passage(f"e{n}", words, 0), f"d{n}", "explain", marks, 1.0, is_top=True)
+        Excerpt(Passage(f"e{n}", words, 0), f"d{n}", "explain", marks(n), 1.0, is_top=True)
         for n in range(_EXCERPTS)
     )
 
@@ -37,7 +40,7 @@ def forecast_writing(
     config: RecurseConfig, parts: LadderComposition, settings: WritingConfig
 ) -> list[StageForecast]:
     """Procedures and choices; where a model costs money, prompts are counted and nothing is asked."""
-    pairs = [Pair(f"L0.N{n}.pos", shown_sample(), f" word number {n}") for n in range(settings.pairs)]
+    pairs = [Pair(f"L0.N{n}.pos", shown_sample(n), f" word number {n}") for n in range(settings.pairs)]
     tried = Writing(told=tuple(pairs), held_out=tuple(pairs[:_SAMPLED_UNITS]))
     guides: dict[Guide, Procedure] = {
         kind: Procedure(1, kind, "", "", STAND_IN, (), "") for kind in FOLLOWERS
