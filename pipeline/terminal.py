@@ -87,7 +87,7 @@ def tell_prompts(stages: Sequence[StagePrompts]) -> None:
 
 def tell_forecast(lines: Sequence[StageForecast]) -> None:
     """What each stage will do, cost and take."""
-    width = max(34, *(len(line.stage) + 1 for line in lines))
+    width = max([34, *(len(line.stage) + 1 for line in lines)])
     heads = f"{'units':>9}{'prompts':>10}{'model tokens':>14}{'cost':>12}{'expected':>12}"
     say_result(f"{'stage':<{width}}{heads}")
     for line in lines:

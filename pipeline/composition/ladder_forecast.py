@@ -38,6 +38,7 @@ from scrutable.pipeline.recursion.jobs import written_reply
 from scrutable.pipeline.recursion.protocols import NodePatch, Task, Writer
 from scrutable.pipeline.recursion.working import ends_of_contexts
 from scrutable.pipeline.recursion.writing import FOLLOWERS
+from scrutable.pipeline.runner import Plan
 from scrutable.pipeline.sampling import STRATUM_QUANTILES
 
 _PREFIXES = 9  # patches of prefixes until the causal set is found, about
@@ -69,8 +70,13 @@ def forecast_ladder(
     return lines
 
 
-def _forecast(run: RunConfig, models: Models, watch: Watch) -> list[StageForecast]:
-    return forecast(run, _rehearsal(run, models), plan_of(run).pairs, {}, watch=watch)
+def _forecast(
+    run: RunConfig, models: Models, watch: Watch, *, plan: Plan | None = None
+) -> list[StageForecast]:
+    composition = Composition(
+        run, say=lambda _line: None, note=lambda _key, _fact: None, models=models, is_rehearsal=True
+    )
+    return forecast(run, composition, (plan or plan_of(run)).pairs, {}, watch=watch)
 
 
 def _named(level: str, lines: Sequence[StageForecast], *, at_most: bool = False) -> list[StageForecast]:
@@ -81,8 +87,7 @@ def _read_again(config: RecurseConfig, models: Models, level: int, *, watch: Wat
     """The lenient tier's readings of the claims about a level, at most."""
     n_claims = _drawn(config, level) if level else config.recursion.jobs_at(1)
     run = _run_for(config.read_again(level + 1), _run_of(config, level), n_units=n_claims)
-    composition = _rehearsal(run, models)
-    found = forecast(run, composition, readings_of(config, level + 1).pairs, {}, watch=watch)
+    found = _forecast(run, models, watch, plan=readings_of(config, level + 1))
     kept = [line for line in found if _is_asked(line) and line.stage != f"explain: {AUTHOR}"]
     return _named(f"level {level}, read again", kept, at_most=True)
 
@@ -124,12 +129,6 @@ def _followed(
 def _drawn(config: RecurseConfig, level: int) -> int:
     """Nodes of the author of a level's claims that are explained, at most."""
     return config.recursion.jobs_at(level) * config.recursion.children
-
-
-def _rehearsal(run: RunConfig, models: Models) -> Composition:
-    return Composition(
-        run, say=lambda _line: None, note=lambda _key, _fact: None, models=models, is_rehearsal=True
-    )
 
 
 def _is_asked(line: StageForecast) -> bool:

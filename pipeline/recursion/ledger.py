@@ -74,9 +74,9 @@ def keep_ledger(
     book = _Book(claims, roots, counts, *_readers(tier, corpus))
     rows, weight, released = [], np.ones(draws + 1), np.zeros(draws + 1)
     for level in levels:
-        found = book.level(level, is_own_check=parties[level].is_own_check)
-        released = released + weight * found.discharged
         party = parties[level]
+        found = book.level(level, is_own_check=party.is_own_check)
+        released = released + weight * found.discharged
         if level == levels[-1] and not party.end:  # nothing in the author above could be explained
             party = replace(party, end="nothing_left")
         rows.append(_row(book, found, party, weight, 1 - released, tier, corpus))
