@@ -700,6 +700,7 @@ class TrainConfig(NamedJob):
     layers: PositiveInt = 16  # of the base, from the bottom
     rank: PositiveInt = 12  # of the adapter
     objective: Objective = "levels"
+    firing_weight: Annotated[float, Field(gt=0)] = 3.0  # in the loss, of a token at which the rule fires
     steps: PositiveInt = 800
     rules: PositiveInt = 6  # in one step, with three lessons each
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4  # of the adapter; the head takes five times as much

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -37,6 +39,39 @@ def test_the_loss_falls_when_the_true_level_becomes_likelier(objective: Objectiv
         loss(logits, truth, objective=objective, levels=LEVELS, pairs=pairs) for logits in (worse, better)
     ]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("objective", ["levels", "hurdle"])
+@pytest.mark.parametrize("firing_weight", [1.0, 4.0])
+def test_what_is_learnt_is_how_often_each_level_occurs_whatever_a_firing_token_weighs(
+    objective: Objective, firing_weight: float
+) -> None:
+    truth = torch.tensor([0] * 12 + [1] * 3 + [2])
+    logits = torch.zeros(1, 3, requires_grad=True)
+    optimiser = torch.optim.LBFGS([logits], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        rows = logits.expand(len(truth), 3)
+        found = loss(rows, truth, objective=objective, levels=LEVELS, pairs=[], firing_weight=firing_weight)
+        torch.autograd.backward(found)
+        return found
+
+    optimiser.step(closure)
+    p = log_probabilities(logits, objective).exp()[0].detach()
+    torch.testing.assert_close(p, torch.tensor([12, 3, 1]) / 16, atol=1e-3, rtol=0)
+
+
+def test_a_firing_token_weighs_as_much_as_it_is_said_to() -> None:
+    logits = torch.tensor(
+        [[9.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    )  # sure of the silent token, ignorant of the other
+    lost = [
+        loss(logits, torch.tensor([0, 2]), objective="levels", levels=LEVELS, pairs=[], firing_weight=weight)
+        for weight in (1.0, 1e6)
+    ]
+    assert lost[0] == pytest.approx(math.log(3) / 2, abs=1e-2)
+    assert lost[1] == pytest.approx(math.log(2), abs=1e-2)  # silence is out of the question, of two levels
 
 
 def test_ranking_pays_for_two_descriptions_of_one_text_in_the_wrong_order() -> None:

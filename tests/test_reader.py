@@ -50,6 +50,9 @@ def test_neither_padding_nor_batch_nor_shared_prefix_changes_what_is_read(base: 
     reader = stirred(base)
     encoded = [reader.encode("colors", text) for text in TEXTS]
     together = reader.read(encoded)
+    many = [*encoded, *encoded[::-1]] * 3  # more than are read at once
+    with torch.inference_mode():
+        close(reader(many), torch.cat([reader([each]) for each in many]))
     close(together, torch.cat([reader.read([each]) for each in encoded]))
     with torch.inference_mode():
         close(together, reader(encoded).softmax(-1))

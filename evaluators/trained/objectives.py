@@ -5,13 +5,15 @@ Shape key: R tokens of all lessons of a step, L levels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import nll_loss, one_hot, softplus
 
 from scrutable.pipeline.config import Objective
 
+_SILENCE = 0  # number of the level
 _RANKING_WEIGHT = 0.5
 _MARGIN_SCALE = 1.0  # levels
 
@@ -34,8 +36,13 @@ def loss(
     objective: Objective,
     levels: Sequence[float],
     pairs: Sequence[tuple[slice, slice]],
+    firing_weight: float = 1.0,
 ) -> torch.Tensor:
-    """Mean negative log-likelihood of the true levels, in nats for each token.
+    """Weighted mean negative log-likelihood of the true levels, in nats for each token.
+
+    Few tokens fire, so these weigh more. That alone would teach odds of firing that are as many times too
+    high; the likelihood is therefore that of logits whose odds are raised by the weight (the prior correction
+    of King & Zeng 2001, section 4.1), and the head itself learns the true odds.
 
     `ranking` adds, for two descriptions of one text, what it takes to put the expected levels of a token in
     the order of the true ones (RankNet, Burges et al. 2005).
@@ -46,9 +53,13 @@ def loss(
         objective: which one.
         levels: (L,) the value of each level.
         pairs: the rows of two lessons with the same text.
+        firing_weight: of a token at which the rule fires, beside 1 of any other; above 0.
     """
     logp_RL = log_probabilities(logits_RL, objective)
-    total = cross_entropy(logp_RL, truth_R)
+    silent_L = one_hot(torch.tensor(_SILENCE), logits_RL.shape[1]).to(logits_RL)
+    raised_RL = log_probabilities(logits_RL - math.log(firing_weight) * silent_L, objective)
+    weight_R = torch.where(truth_R == _SILENCE, 1.0, firing_weight)
+    total = (weight_R * nll_loss(raised_RL, truth_R, reduction="none")).sum() / weight_R.sum()
     if objective == "ranking" and pairs:
         expected_R = logp_RL.exp() @ torch.tensor(levels, device=logp_RL.device)
         apart = torch.cat([expected_R[a] - expected_R[b] for a, b in pairs])

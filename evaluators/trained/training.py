@@ -40,7 +40,7 @@ class Point:
     """One measurement of the learning curve."""
 
     step: int
-    loss: float  # nats for each token, mean since the last measurement
+    loss: float  # nats for each token, as it was weighted, mean since the last measurement
     taught: float  # mean correlation over rules of taught families, new rules on new documents
     held_out: float  # over rules of families that are never taught
     misled: float  # expected level where the rule is silent in the whole text, as a share of the highest
@@ -113,7 +113,12 @@ class _Course:
         with torch.autocast(reader.device.type, dtype=reader.dtype, enabled=is_half):
             logits_RL = reader(encoded)
         found = loss(
-            logits_RL, truth_R, objective=config.objective, levels=LEVELS, pairs=_pairs(batch, encoded)
+            logits_RL,
+            truth_R,
+            objective=config.objective,
+            levels=LEVELS,
+            pairs=_pairs(batch, encoded),
+            firing_weight=config.firing_weight,
         )
         torch.autograd.backward(found)
         torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
