@@ -692,18 +692,18 @@ class CurriculumConfig(Section):
 
 
 class TrainConfig(NamedJob):
-    """A simulator is trained on planted units: an adapter and a head on the lower layers of a base model."""
+    """A simulator is trained on planted units: an adapter and a head on the layers of a base model."""
 
     job: Literal["train"]
     base: ModelConfig
     curriculum: CurriculumConfig = CurriculumConfig()
-    layers: PositiveInt = 16  # of the base, from the bottom
-    rank: PositiveInt = 12  # of the adapter
+    layers: PositiveInt | None = None  # of the base, from the bottom; null: all
+    rank: PositiveInt = 8  # of the adapter
     objective: Objective = "levels"
     firing_weight: Annotated[float, Field(gt=0)] = 3.0  # in the loss, of a token at which the rule fires
     steps: PositiveInt = 800
-    rules: PositiveInt = 6  # in one step, with three lessons each
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-4  # of the adapter; the head takes five times as much
+    rules: PositiveInt = 3  # in one step, with three lessons each
+    learning_rate: Annotated[float, Field(gt=0)] = 8e-4  # of the adapter; the head takes five times as much
     warm_up: PositiveInt = 30  # steps
     measure_every: PositiveInt = 100  # steps; the curve, and what an interruption can cost
     patience: PositiveInt = 4  # measurements without a better one, after which training stops

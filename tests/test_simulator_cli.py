@@ -27,7 +27,6 @@ def write_training(folder: Path, **changes: Any) -> Path:
             "wordnet": str(folder / "wordnet"),
             "puzzles": "",
         },
-        "layers": 2,
         "rank": 2,
         "steps": 3,
         "rules": 1,
@@ -60,6 +59,7 @@ def test_a_training_leaves_an_adapter_a_curve_and_a_manifest(place: Path) -> Non
     assert manifest["adapter"]["adapter_bytes"] == (run / "adapter" / "adapter.safetensors").stat().st_size
     assert manifest["curriculum"]["n_excluded_descriptions"] > 40
     assert set(manifest["curve"]) == {"2", "3"}
+    assert manifest["adapter"]["layers"] == 2, "all that the base has"
 
 
 def test_only_documents_of_the_explain_split_are_taught(place: Path) -> None:
@@ -120,6 +120,7 @@ def test_it_is_exported_as_a_token_classifier(place: Path, tmp_path: Path) -> No
     ("change", "complaint"),
     [
         ("curriculum.wordnet=/nowhere", "install Debian's wordnet-base"),
+        ("layers=0", "layers"),
         ("layers=7", "has 2 layers, and the adapter of base needs 7"),
         ("objective=best", "objective"),
         ("curriculum.leave_out=[nouns]", "no family 'nouns' is taught"),

@@ -47,7 +47,7 @@ def train_simulator(
     import torch
 
     from scrutable.evaluators.trained.encoder import SentenceEncoder
-    from scrutable.evaluators.trained.reader import Reader
+    from scrutable.evaluators.trained.reader import Reader, n_layers
     from scrutable.evaluators.trained.training import LEVELS, train
 
     wordnet = read_wordnet(Path(config.curriculum.wordnet))
@@ -76,7 +76,7 @@ def train_simulator(
     shape = Shape(
         base=base.name,
         base_digest=str(base.provenance["digest"]),
-        layers=config.layers,
+        layers=config.layers or n_layers(base.path),
         rank=config.rank,
         alpha=config.rank * _ALPHA,
         levels=LEVELS,

@@ -1,4 +1,4 @@
-"""The network of a trained simulator: the lower layers of a language model, an adapter, a head over levels.
+"""The network of a trained simulator: layers of a language model, an adapter, a head over levels.
 
 It reads `Description: ... Text: ...` once, and says at every token how strongly a unit of that description
 fires there: one model token for each token of the text. Shape key: N texts of a batch, S simulator tokens,
@@ -203,6 +203,12 @@ class Reader(torch.nn.Module):
         tensors = {name: t.float() for name, t in load_file(folder / ADAPTER_FILE).items()}
         self.head.load_state_dict({"weight": tensors.pop("head.weight"), "bias": tensors.pop("head.bias")})
         set_peft_model_state_dict(self.body, tensors)
+
+
+def n_layers(path: str) -> int:
+    """How many layers the model in a folder has."""
+    found: int = AutoConfig.from_pretrained(path).num_hidden_layers
+    return found
 
 
 def open_reader(path: str, folder: Path, placement: Placement) -> Reader:
