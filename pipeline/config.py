@@ -696,6 +696,7 @@ class TrainConfig(NamedJob):
 
     job: Literal["train"]
     base: ModelConfig
+    start: str = ""  # an adapter that training begins with, its folder or `shipped`; empty: a new one
     curriculum: CurriculumConfig = CurriculumConfig()
     layers: PositiveInt | None = None  # of the base, from the bottom; null: all
     rank: PositiveInt = 8  # of the adapter

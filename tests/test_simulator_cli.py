@@ -105,6 +105,17 @@ def test_the_same_command_continues_and_another_config_is_refused(place: Path) -
     assert "these keys differ: steps" in other.stderr
 
 
+def test_a_training_begins_with_an_adapter_if_one_is_given(place: Path, tmp_path: Path) -> None:
+    start = place / "runs" / "toy" / "adapter"
+    command = ("simulator", "train", place / "training.yaml", "--runs", tmp_path, f"start={start}")
+    done = scrutable(*command, "steps=1", "learning_rate=1.0e-12")
+    assert done.returncode == 0, done.stderr
+    kept = (tmp_path / "toy" / "adapter" / "adapter.safetensors").read_bytes()
+    assert kept == (start / "adapter.safetensors").read_bytes(), "one step of no length changes nothing"
+    facts = [json.loads((p / "toy" / "manifest.json").read_text()) for p in (tmp_path, place / "runs")]
+    assert facts[0]["start"]["adapter_digest"] == facts[1]["adapter"]["adapter_digest"]
+
+
 def test_it_is_exported_as_a_token_classifier(place: Path, tmp_path: Path) -> None:
     adapter = place / "runs" / "toy" / "adapter"
     done = scrutable(
@@ -121,6 +132,8 @@ def test_it_is_exported_as_a_token_classifier(place: Path, tmp_path: Path) -> No
     [
         ("curriculum.wordnet=/nowhere", "install Debian's wordnet-base"),
         ("layers=0", "layers"),
+        ("start=nowhere", "nowhere holds no adapter.safetensors"),
+        ("start=shipped", "no adapter for"),
         ("layers=7", "has 2 layers, and the adapter of base needs 7"),
         ("objective=best", "objective"),
         ("curriculum.leave_out=[nouns]", "no family 'nouns' is taught"),
@@ -134,6 +147,14 @@ def test_what_cannot_be_trained_is_one_line_with_a_way_out(
     assert done.returncode == 2
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_adapter_of_another_shape_is_no_start(place: Path, tmp_path: Path) -> None:
+    start = place / "runs" / "toy" / "adapter"
+    command = ("simulator", "train", place / "training.yaml", "--runs", tmp_path, f"start={start}")
+    done = scrutable(*command, "rank=3")
+    assert done.returncode == 2
+    assert "has rank 2, and this training 3" in done.stderr
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(place: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from scrutable.evaluators.trained.adapters import (
     shipped_bases,
 )
 from scrutable.evaluators.trained.reader import Reader
+from scrutable.pipeline.config import SHIPPED
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement
@@ -118,9 +119,9 @@ def test_the_prompts_are_what_is_read(base: Path, adapter: Path) -> None:
 
 def test_an_adapter_that_is_not_there_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="scrutable simulator train"):
-        adapter_folder(TrainedConfig(model="tiny", adapter=str(tmp_path)))
+        adapter_folder("tiny", str(tmp_path))
     with pytest.raises(ConfigError, match="no adapter for tiny comes with the package"):
-        adapter_folder(TrainedConfig(model="tiny"))
+        adapter_folder("tiny", SHIPPED)
 
 
 def test_an_adapter_on_other_weights_is_said_so(base: Path, adapter: Path) -> None:
@@ -136,6 +137,6 @@ def test_an_adapter_on_other_weights_is_said_so(base: Path, adapter: Path) -> No
 def test_what_is_shipped_is_small_and_says_where_it_comes_from() -> None:
     assert shipped_bases()
     for name in shipped_bases():
-        folder = adapter_folder(TrainedConfig(model=name))
+        folder = adapter_folder(name, SHIPPED)
         assert (folder / ADAPTER_FILE).stat().st_size <= 12_000_000
         assert {"LICENSE.md", "recipe.yaml", "training.json"} <= {path.name for path in folder.iterdir()}

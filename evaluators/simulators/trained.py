@@ -48,7 +48,8 @@ class TrainedSimulator:
 
         placement = place(device=self._config.device, dtype=self._config.dtype)
         located = self._services.locate(self._config)
-        return open_reader(located.path, adapter_folder(self._config), placement)
+        folder = adapter_folder(self._config.model, self._config.adapter)
+        return open_reader(located.path, folder, placement)
 
     def prompts(self, jobs: Sequence[SimulationJob]) -> list[Prompt]:
         """What is read: one text for each passage of each job, without labels to be asked for."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from scrutable.pipeline.config import SHIPPED, Objective, TrainedSimulator
+from scrutable.pipeline.config import SHIPPED, Objective
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.protocols import LocatedModel
 
@@ -45,20 +45,35 @@ def read_shape(folder: Path) -> Shape:
         ) from error
 
 
-def adapter_folder(config: TrainedSimulator) -> Path:
-    """The folder of the adapter that a config names. Raises ConfigError if there is none."""
-    folder = _shipped() / config.model if config.adapter == SHIPPED else Path(config.adapter)
+def adapter_folder(model: str, adapter: str) -> Path:
+    """Where an adapter lies: the shipped one for a model, or the folder itself.
+
+    Raises ConfigError if none is there.
+    """
+    folder = _shipped() / model if adapter == SHIPPED else Path(adapter)
     if (folder / ADAPTER_FILE).is_file():
         return folder
-    if config.adapter == SHIPPED:
+    if adapter == SHIPPED:
         raise ConfigError(
-            f"simulator: no adapter for {config.model} comes with the package (there are "
+            f"simulator: no adapter for {model} comes with the package (there are "
             f"{', '.join(shipped_bases()) or 'none'}); train one with `scrutable simulator train`, and give "
             "its folder as adapter"
         )
     raise ConfigError(
         f"simulator: {folder} holds no {ADAPTER_FILE}; give a folder that `scrutable simulator train` wrote"
     )
+
+
+def check_start(shape: Shape, folder: Path) -> None:
+    """Raises ConfigError if a training of this shape cannot begin with the adapter in a folder."""
+    found = read_shape(folder)
+    for field in fields(Shape):
+        was, wanted = getattr(found, field.name), getattr(shape, field.name)
+        if field.name != "base_digest" and was != wanted:
+            raise ConfigError(
+                f"start: {folder} has {field.name} {was}, and this training {wanted}; give the adapter's own "
+                "base, layers, rank and objective, or start from none"
+            )
 
 
 def shipped_bases() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scrutable.evaluators.gate.units import planted_units
-from scrutable.evaluators.trained.adapters import Shape, adapter_facts
+from scrutable.evaluators.trained.adapters import Shape, adapter_facts, check_start
 from scrutable.evaluators.trained.families import HELD_OUT, TAUGHT, TAUGHT_BY_LISTS, plain
 from scrutable.evaluators.trained.lessons import Curriculum
 from scrutable.evaluators.trained.lexicon import build_lexicon
@@ -37,12 +37,14 @@ def train_simulator(
     folder: Path,
     *,
     encoder: Path | None,
+    start: Path | None,
     note: Callable[[str, Mapping[str, Any]], None],
     progress: Progress,
 ) -> Path:
     """Trains, or goes on training, and returns the folder of the best adapter.
 
-    Raises ConfigError for a folder without WordNet and for a base with too few layers.
+    Raises ConfigError for a folder without WordNet, for a base with too few layers, and for a start of
+    another shape.
     """
     import torch
 
@@ -84,6 +86,10 @@ def train_simulator(
     )
     reader = Reader(base.path, shape, place(device=config.base.device, dtype=config.base.dtype))
     note("base", base.provenance)
+    if start:
+        check_start(shape, start)
+        reader.load(start)
+        note("start", adapter_facts(start, base))
     curve = train(
         reader,
         taught,

@@ -135,7 +135,7 @@ class Composition:
             if isinstance(part, ProbeExplainer | ProbeSimulator):
                 self.models.locate(ModelConfig(model=part.model))
             elif isinstance(part, TrainedSimulator):
-                adapter_folder(part)
+                adapter_folder(part.model, part.adapter)
                 self.models.locate(part)
         for judge in self._config.judges.values():
             self._check_prompt(judge)
@@ -274,7 +274,7 @@ class Composition:
             facts["prompt_digest"] = template(config.prompt).digest
         elif isinstance(config, TrainedSimulator):
             base = self.models.locate(config)
-            facts |= {**base.provenance, **adapter_facts(adapter_folder(config), base)}
+            facts |= {**base.provenance, **adapter_facts(adapter_folder(config.model, config.adapter), base)}
         elif isinstance(config, ProbeExplainer | ProbeSimulator):
             facts |= {
                 **self.models.locate(ModelConfig(model=config.model)).provenance,

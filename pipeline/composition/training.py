@@ -31,10 +31,19 @@ def train(
     corpus = resolve_corpus(curriculum.source, say=say)
     puzzles = read_puzzles(resolve_corpus(curriculum.puzzles, say=say)) if curriculum.puzzles else ()
     base = locate(config.base, say=say)
+    start = adapter_folder(config.base.model, config.start) if config.start else None
     encoder = resolve_encoder(curriculum.encoder, say=say) if curriculum.encoder else None
     with watch("train") as progress:
         return train_simulator(
-            config, base, corpus, puzzles, folder.path, encoder=encoder, note=note, progress=progress
+            config,
+            base,
+            corpus,
+            puzzles,
+            folder.path,
+            encoder=encoder,
+            start=start,
+            note=note,
+            progress=progress,
         )
 
 
@@ -43,5 +52,5 @@ def export_simulator(model: str, adapter: str, to: Path, *, say: Callable[[str],
     from scrutable.evaluators.trained.exporting import export_reader
 
     config = TrainedSimulator(model=model or shipped_bases()[0], adapter=adapter or SHIPPED)
-    folder = adapter_folder(config)
+    folder = adapter_folder(config.model, config.adapter)
     return export_reader(locate(config, say=say), folder, to)
