@@ -128,7 +128,7 @@ class Reader(torch.nn.Module):
                 input_ids=self._padded([rows[number] for number in group]), use_cache=False
             ).last_hidden_state
             found_RL = self._head_at(hidden_NSD, texts, [len(text.shared) for text in texts])
-            logits |= zip(group, found_RL.split([len(text.places) for text in texts]), strict=True)
+            logits |= zip(group, found_RL.split_with_sizes([len(text.places) for text in texts]), strict=True)
         return torch.cat([logits[number] for number in range(len(rows))])
 
     @torch.inference_mode()
