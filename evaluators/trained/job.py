@@ -52,6 +52,17 @@ def train_simulator(
     from scrutable.evaluators.trained.reader import Reader, n_layers
     from scrutable.evaluators.trained.training import LEVELS, train
 
+    shape = Shape(
+        base=base.name,
+        base_digest=str(base.provenance["digest"]),
+        layers=config.layers or n_layers(base.path),
+        rank=config.rank,
+        alpha=config.rank * _ALPHA,
+        levels=LEVELS,
+        objective=config.objective,
+    )
+    if start:
+        check_start(shape, start)
     wordnet = read_wordnet(Path(config.curriculum.wordnet))
     encode = SentenceEncoder(encoder) if encoder else None
     excluded = known_answers(puzzles)
@@ -75,19 +86,9 @@ def train_simulator(
     )
     note("curriculum", facts(taught))
     torch.manual_seed(config.seed)
-    shape = Shape(
-        base=base.name,
-        base_digest=str(base.provenance["digest"]),
-        layers=config.layers or n_layers(base.path),
-        rank=config.rank,
-        alpha=config.rank * _ALPHA,
-        levels=LEVELS,
-        objective=config.objective,
-    )
     reader = Reader(base.path, shape, place(device=config.base.device, dtype=config.base.dtype))
     note("base", base.provenance)
     if start:
-        check_start(shape, start)
         reader.load(start)
         note("start", adapter_facts(start, base))
     curve = train(
