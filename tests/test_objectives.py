@@ -63,9 +63,8 @@ def test_what_is_learnt_is_how_often_each_level_occurs_whatever_a_firing_token_w
 
 
 def test_a_firing_token_weighs_as_much_as_it_is_said_to() -> None:
-    logits = torch.tensor(
-        [[9.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
-    )  # sure of the silent token, ignorant of the other
+    sure_of_silence, ignorant = [9.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    logits = torch.tensor([sure_of_silence, ignorant])
     lost = [
         loss(logits, torch.tensor([0, 2]), objective="levels", levels=LEVELS, pairs=[], firing_weight=weight)
         for weight in (1.0, 1e6)

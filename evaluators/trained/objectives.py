@@ -13,7 +13,7 @@ from torch.nn.functional import nll_loss, one_hot, softplus
 
 from scrutable.pipeline.config import Objective
 
-_SILENCE = 0  # number of the level
+SILENCE = 0  # number of the level
 _RANKING_WEIGHT = 0.5
 _MARGIN_SCALE = 1.0  # levels
 
@@ -55,13 +55,13 @@ def loss(
         pairs: the rows of two lessons with the same text.
         firing_weight: of a token at which the rule fires, beside 1 of any other; above 0.
     """
-    logp_RL = log_probabilities(logits_RL, objective)
-    silent_L = one_hot(torch.tensor(_SILENCE), logits_RL.shape[1]).to(logits_RL)
+    silent_L = one_hot(torch.tensor(SILENCE), logits_RL.shape[1]).to(logits_RL)
     raised_RL = log_probabilities(logits_RL - math.log(firing_weight) * silent_L, objective)
-    weight_R = torch.where(truth_R == _SILENCE, 1.0, firing_weight)
+    weight_R = torch.where(truth_R == SILENCE, 1.0, firing_weight)
     total = (weight_R * nll_loss(raised_RL, truth_R, reduction="none")).sum() / weight_R.sum()
     if objective == "ranking" and pairs:
-        expected_R = logp_RL.exp() @ torch.tensor(levels, device=logp_RL.device)
+        p_RL = log_probabilities(logits_RL, objective).exp()
+        expected_R = p_RL @ torch.tensor(levels, device=p_RL.device)
         apart = torch.cat([expected_R[a] - expected_R[b] for a, b in pairs])
         truly = torch.cat([truth_R[a] - truth_R[b] for a, b in pairs])
         differs = truly != 0

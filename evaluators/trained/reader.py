@@ -24,14 +24,13 @@ from transformers.utils import logging as transformers_logging
 
 from scrutable.evaluators.trained.adapters import ADAPTER_FILE, PROMPT, SHAPE_FILE, Shape, read_shape
 from scrutable.evaluators.trained.alignment import reading_places
-from scrutable.evaluators.trained.objectives import log_probabilities
+from scrutable.evaluators.trained.objectives import SILENCE, log_probabilities
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.prompting import template
 from scrutable.pipeline.records import Passage
 from scrutable.pipeline.store import write_whole
 
-_LEVEL_OF_NOTHING = 0
 _AT_ONCE_ON_CPU = 6  # texts of a training step that are read together: enough to fill two cores
 _PRIOR = 3.0  # log-odds of silence in a head that has not learnt anything
 
@@ -85,7 +84,7 @@ class Reader(torch.nn.Module):
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
         with torch.no_grad():
-            self.head.bias[_LEVEL_OF_NOTHING] = _PRIOR
+            self.head.bias[SILENCE] = _PRIOR
         for name, parameter in self.body.named_parameters():
             if "lora_" in name:
                 parameter.data = parameter.data.float()
