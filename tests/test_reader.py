@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_models import save_tiny_model
 
 from scrutable.evaluators.trained.adapters import ADAPTER_FILE, SHAPE_FILE, Shape, read_shape
 from scrutable.evaluators.trained.exporting import export_reader
-from scrutable.evaluators.trained.reader import Reader, open_reader
+from scrutable.evaluators.trained.reader import Encoded, Reader, open_reader
 from scrutable.pipeline.errors import CapabilityError, ConfigError
 from scrutable.pipeline.placement import Placement
 from scrutable.pipeline.protocols import LocatedModel
@@ -62,6 +65,21 @@ def test_a_token_is_read_from_what_stands_before_it_alone(base: Path) -> None:
     reader = stirred(base)
     short, long = (reader.read([reader.encode("colors", TEXTS[1][:n])]) for n in (3, 7))
     close(short, long[:3])
+
+
+@given(
+    gaps=st.lists(st.integers(0, 3), min_size=1, max_size=60), room=st.integers(1, 40), rest=st.integers(1, 9)
+)
+def test_windows_read_each_place_once_after_a_quarter_of_a_window(
+    gaps: list[int], room: int, rest: int
+) -> None:
+    places = tuple(itertools.accumulate(gaps))
+    ids = tuple(range(places[-1] + rest))
+    found = Encoded((7,), ids, places).windows(room)
+    assert [w.ids[place] for w in found for place in w.places] == list(places)
+    assert all(w.shared == (7,) and len(w.ids) <= room for w in found)
+    assert all(min(w.places, default=room) >= room // 4 for w in found[1:])
+    assert (len(found) == 1) == (len(ids) <= room)
 
 
 def test_the_description_decides(base: Path) -> None:

@@ -47,7 +47,7 @@ def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def simulator(base: Path, adapter: Path, *, batch_size: int = 8) -> TrainedSimulator:
+def simulator(base: Path, adapter: Path, *, batch_size: int = 8, window: int = 512) -> TrainedSimulator:
     def locate(_: ModelConfig) -> LocatedModel:
         return LocatedModel("tiny", str(base), {"digest": "digest"})
 
@@ -56,7 +56,12 @@ def simulator(base: Path, adapter: Path, *, batch_size: int = 8) -> TrainedSimul
 
     services = Services(locate=locate, ask=ask, seed=0)  # type: ignore[arg-type]
     config = TrainedConfig(
-        model="tiny", adapter=str(adapter), dtype="float32", device="cpu", batch_size=batch_size
+        model="tiny",
+        adapter=str(adapter),
+        dtype="float32",
+        device="cpu",
+        batch_size=batch_size,
+        window=window,
     )
     return TrainedSimulator("trained", config, services)
 
@@ -103,13 +108,43 @@ def test_an_explanation_of_two_units_is_computed_once_in_a_batch(base: Path, ada
     assert shared == costs[0].prompt_tokens - len("".join(RED.tokens)) - 1  # bytes, and the space in front
 
 
-def test_a_passage_that_is_too_long_is_a_failure_and_the_others_are_read(base: Path, adapter: Path) -> None:
-    endless = Passage("p2", tuple(" word" for _ in range(2000)), 0)
-    answers = simulator(base, adapter).simulate([job("colors", RED, endless)])
-    assert isinstance(answers[0], Simulation)
-    assert isinstance(answers[1], Failure)
-    assert answers[1].kind == "too_long"
-    assert "takes 8192" in answers[1].detail
+def test_a_passage_longer_than_the_window_is_read_in_windows_and_the_others_as_ever(
+    base: Path, adapter: Path
+) -> None:
+    long = Passage("p2", tuple(f" w{n}" for n in range(300)), 3)
+    jobs = [job("colors", RED, long)]
+    red, whole = simulator(base, adapter, window=8192).simulate(jobs)
+    same, windowed = simulator(base, adapter, window=256).simulate(jobs)
+    assert isinstance(red, Simulation)
+    assert isinstance(same, Simulation)
+    assert isinstance(whole, Simulation)
+    assert isinstance(windowed, Simulation)
+    assert same.expected == pytest.approx(red.expected, abs=1e-4)
+    assert len(windowed.expected) == len(whole.expected) == 297
+    in_first = 256 // 5 - 3  # pieces of at most five bytes, less the context
+    assert windowed.expected[:in_first] == pytest.approx(whole.expected[:in_first], abs=1e-4)
+    assert windowed.expected[-1] != pytest.approx(whole.expected[-1], abs=1e-4)
+    assert windowed.cost.computed_tokens > whole.cost.computed_tokens
+
+
+def test_an_endless_passage_is_read_to_its_end(base: Path, adapter: Path) -> None:
+    endless = Passage("p2", tuple(" word" for _ in range(2000)), 0)  # more than the base can read at once
+    [answer] = simulator(base, adapter).simulate([job("colors", endless)])
+    assert isinstance(answer, Simulation)
+    assert len(answer.expected) == 2000
+
+
+def test_an_explanation_that_fills_the_context_is_a_failure_and_the_others_are_read(
+    base: Path, adapter: Path
+) -> None:
+    answers = simulator(base, adapter).simulate(
+        [job("colors " * 2000, RED, LONG), job("colors " * 200, RED, unit="u1")]
+    )
+    assert [type(answer) for answer in answers] == [Failure, Failure, Simulation]
+    assert isinstance(answers[0], Failure)
+    assert answers[0].kind == "too_long"
+    assert "the explanation has 14" in answers[0].detail
+    assert "tiny takes 8192 together with the text" in answers[0].detail
 
 
 def test_the_prompts_are_what_is_read(base: Path, adapter: Path) -> None:

@@ -1,17 +1,19 @@
 """A small model that was trained to simulate: it reads an explanation and a text once, in one pass.
 
 One model token for each token of the text; the explanation is computed once for all its passages in a
-batch. What it was trained on is in the folder of its adapter. Shape key: T tokens of a passage after its
-context, L levels.
+batch. A passage longer than `window` is read in windows that overlap by a quarter, since the simulator was
+trained on far shorter texts. What it was trained on is in the folder of its adapter. Shape key: T tokens of a
+passage, L levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scrutable.evaluators.trained.adapters import PROMPT, adapter_folder
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
@@ -30,6 +32,8 @@ from scrutable.pipeline.records import (
 
 if TYPE_CHECKING:
     from scrutable.evaluators.trained.reader import Encoded, Reader
+
+_NARROWEST = 32  # tokens of a window below which it says nothing of its text
 
 
 class TrainedSimulator:
@@ -61,50 +65,61 @@ class TrainedSimulator:
         ]
 
     def simulate(self, jobs: Sequence[SimulationJob]) -> list[Simulation | Failure]:
-        """One simulation for each passage of each job; a passage that is too long is a Failure."""
+        """One simulation for each passage of each job; a Failure where the explanation fills the context."""
         asked = [(job, passage) for job in jobs for passage in job.passages]
         answers: dict[int, Simulation | Failure] = {}
         by_text: dict[str, list[int]] = {}
         for number, (job, _) in enumerate(asked):
             by_text.setdefault(job.explanation.text, []).append(number)
         for text, numbers in by_text.items():
-            encoded = {n: self._reader.encode(text, asked[n][1].tokens) for n in numbers}
-            for batch in self._batches(encoded):
-                found = self._read([encoded[n] for n in batch], [asked[n] for n in batch])
-                answers.update(zip(batch, found, strict=True))
-            answers.update((n, self._too_long(*asked[n], encoded[n])) for n in numbers if n not in answers)
+            windows = {n: self._windows(self._reader.encode(text, asked[n][1].tokens)) for n in numbers}
+            read = iter(self._read([window for n in numbers for window in windows[n]]))
+            for n in numbers:
+                own = [next(read) for _ in windows[n]]
+                answers[n] = self._simulation(*asked[n], own) if own else self._no_room(asked[n][0])
         return [answers[number] for number in range(len(asked))]
 
-    def _batches(self, encoded: dict[int, Encoded]) -> Iterator[list[int]]:
-        """Numbers of texts that can be read, alike in length."""
-        fitting = [n for n, e in encoded.items() if len(e.shared) + len(e.ids) <= self._reader.limit]
-        ordered = sorted(fitting, key=lambda n: (len(encoded[n].ids), n))
+    def _windows(self, encoded: Encoded) -> list[Encoded]:
+        """What is read of a text; nothing where the explanation leaves no room for it."""
+        room = min(self._config.window, self._reader.limit - len(encoded.shared))
+        is_narrow = room < min(_NARROWEST, len(encoded.ids))
+        return [] if is_narrow else encoded.windows(room)
+
+    def _read(self, windows: Sequence[Encoded]) -> list[tuple[NDArray[np.float64], Cost]]:
+        """(T, L) probabilities of the levels in each window of one explanation, and what it cost.
+
+        Windows of like length are read together.
+        """
+        ordered = sorted(range(len(windows)), key=lambda n: (len(windows[n].ids), n))
+        read = {}
         for start in range(0, len(ordered), self._config.batch_size):
-            yield ordered[start : start + self._config.batch_size]
+            batch = ordered[start : start + self._config.batch_size]
+            rows = self._reader.distributions([windows[n] for n in batch])
+            for n, p_TL in zip(batch, rows, strict=True):
+                read[n] = p_TL, _cost(windows[n], is_first=n == batch[0])
+        return [read[n] for n in range(len(windows))]
 
-    def _read(
-        self, encoded: Sequence[Encoded], asked: Sequence[tuple[SimulationJob, Passage]]
-    ) -> Iterator[Simulation]:
-        levels = np.array(self._reader.shape.levels)
-        rows = self._reader.distributions(encoded)
-        for number, ((job, passage), e, p) in enumerate(zip(asked, encoded, rows, strict=True)):
-            scored = p[passage.n_context :]
-            yield Simulation(
-                unit=job.unit,
-                explanation=job.explanation.id,
-                simulator=self.name,
-                excerpt=passage.id,
-                expected=tuple((scored @ levels).tolist()),
-                probabilities=tuple(scored.flatten().tolist()),
-                levels=self._reader.shape.levels,
-                cost=_cost(e, is_first=not number),
-            )
+    def _simulation(
+        self, job: SimulationJob, passage: Passage, read: Sequence[tuple[NDArray[np.float64], Cost]]
+    ) -> Simulation:
+        levels = self._reader.shape.levels
+        scored_TL = np.concatenate([p_TL for p_TL, _ in read])[passage.n_context :]
+        return Simulation(
+            unit=job.unit,
+            explanation=job.explanation.id,
+            simulator=self.name,
+            excerpt=passage.id,
+            expected=tuple((scored_TL @ np.array(levels)).tolist()),
+            probabilities=tuple(scored_TL.flatten().tolist()),
+            levels=levels,
+            cost=sum((cost for _, cost in read), Cost()),
+        )
 
-    def _too_long(self, job: SimulationJob, passage: Passage, encoded: Encoded) -> Failure:
-        n_tokens = len(encoded.shared) + len(encoded.ids)
+    def _no_room(self, job: SimulationJob) -> Failure:
+        n_tokens = len(self._reader.encode(job.explanation.text, ()).shared)
         detail = (
-            f"{job.explanation.id} on {passage.id}: {n_tokens} tokens, but {self._config.model} takes "
-            f"{self._reader.limit}"
+            f"{job.explanation.id}: the explanation has {n_tokens} tokens, and {self._config.model} takes "
+            f"{self._reader.limit} together with the text"
         )
         return Failure(job.unit, "simulate", "too_long", detail, self.name)
 

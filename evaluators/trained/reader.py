@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,7 @@ from scrutable.pipeline.records import Passage
 from scrutable.pipeline.store import write_whole
 
 _AT_ONCE_ON_CPU = 6  # texts of a training step that are read together: enough to fill two cores
+_OVERLAP_OF_WINDOW = 4  # the part of a window that was read before, one in so many
 _PRIOR = 3.0  # log-odds of silence in a head that has not learnt anything
 
 
@@ -41,6 +43,23 @@ class Encoded(NamedTuple):
     shared: tuple[int, ...]  # the description
     ids: tuple[int, ...]  # the text
     places: tuple[int, ...]  # (T,) index into `ids` at which each token of the passage is read
+
+    def windows(self, room: int) -> list[Encoded]:
+        """This text in windows of at most `room` tokens, the whole of it where it fits.
+
+        Each begins a quarter of a window before its first place, so that what is read there has something
+        before it. The places of all windows, one after the other, are those of the text.
+        """
+        overlap = room // _OVERLAP_OF_WINDOW
+        found, n_read, start = [], 0, 0
+        while True:
+            end = start + room
+            stop = bisect_left(self.places, end) if end < len(self.ids) else len(self.places)
+            places = tuple(place - start for place in self.places[n_read:stop])
+            found.append(Encoded(self.shared, self.ids[start:end], places))
+            if end >= len(self.ids):
+                return found
+            n_read, start = stop, end - overlap
 
 
 class Reader(torch.nn.Module):
