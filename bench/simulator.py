@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -57,6 +57,16 @@ _TABLE_TEXTS = 12  # firing, and as many drawn blindly
 _COST_RULES, _COST_TEXTS = 6, 48
 _FULL_RULES, _FULL_TEXTS = 2, 8
 _SEED = 77
+
+
+class Asked(NamedTuple):
+    """What simulators are measured with, never taught, and what a token table is fitted on."""
+
+    puzzles: tuple[Puzzle, ...]
+    new: tuple[Exam, ...]  # rules of taught families
+    held_out: tuple[Exam, ...]  # rules of families that are never taught
+    taught: Curriculum
+    others: Curriculum  # of the documents that are measured on
 
 
 class Rated(NamedTuple):
@@ -111,6 +121,28 @@ def levels_of(exam: Exam, text: Text) -> tuple[float, ...]:
     return tuple(map(float, lesson(exam.planted, "fires", text).levels))
 
 
+def asked_of(n_rules: int) -> Asked:
+    """The puzzles, and so many rules of each kind."""
+    puzzles = tuple(read_puzzles(resolve_corpus("puzzles", say=say)))
+    settings = CurriculumConfig()
+    corpus, wordnet = resolve_corpus(settings.source, say=say), read_wordnet(Path(settings.wordnet))
+
+    def taken(splits: tuple[Split, ...]) -> Curriculum:
+        return curriculum(
+            wordnet,
+            corpus,
+            settings,
+            splits=splits,
+            families=TAUGHT_BY_LISTS,
+            excluded=known_answers(puzzles),
+        )
+
+    others = taken(MEASURED_SPLITS)
+    new = exams(others, n=n_rules, seed=_SEED)
+    held_out = exams(others._replace(families=HELD_OUT), n=n_rules, seed=_SEED)
+    return Asked(puzzles, new, held_out, taken(TAUGHT_SPLITS), others)
+
+
 def rate(read: Read, asked: Sequence[Exam]) -> Rated:
     """What a reader makes of exams."""
     values, silent = [], []
@@ -142,6 +174,8 @@ def rate_puzzles(read: Read, puzzles: Sequence[Puzzle]) -> tuple[Floats, int, in
 
 def mean(values: Floats) -> str:
     defined = values[~np.isnan(values)]
+    if not defined.size:
+        return "undefined"
     interval = mean_interval(defined, draws=2000, rng=generator(0, "bench"))
     undefined = f", {values.size - defined.size} undefined" if values.size > defined.size else ""
     return f"{defined.mean():.3f} [{interval.low:.3f}, {interval.high:.3f}]{undefined}"
@@ -188,30 +222,21 @@ def main() -> None:
     }
     config = SelftestConfig.model_validate({"job": "selftest", "name": "bench", "simulators": sections})
     parts = Composition(config, say=say, note=lambda _key, _fact: None)
-    puzzles = read_puzzles(resolve_corpus("puzzles", say=say))
-    settings = CurriculumConfig()
-    corpus, wordnet = resolve_corpus(settings.source, say=say), read_wordnet(Path(settings.wordnet))
-
-    def taken(splits: tuple[Split, ...], families: tuple[str, ...]) -> Curriculum:
-        excluded = known_answers(puzzles)
-        return curriculum(wordnet, corpus, settings, splits=splits, families=families, excluded=excluded)
-
-    taught, others = taken(TAUGHT_SPLITS, TAUGHT_BY_LISTS), taken(MEASURED_SPLITS, TAUGHT_BY_LISTS)
-    new = exams(others, n=options.rules, seed=_SEED)
-    held_out = exams(others._replace(families=HELD_OUT), n=options.rules, seed=_SEED)
+    puzzles, new, held_out, taught, others = asked_of(options.rules)
     say(f"base {options.base}; {len(puzzles)} puzzles, {options.rules} new rules of taught families, ")
     say(f"{options.rules} rules of held-out families; {TARGETS}")
     head = ("simulator", "puzzles r", "first", "pairs", "new rules r", "held-out r", "false alarms")
     rows = [head]
+    marks: dict[str, tuple[Rated, Rated]] = {}
     for name in sections:
-        simulator = parts.simulator(name)
-        rows.append(
-            (name, *puzzle_cells(reading(simulator), puzzles), *rule_cells(reading(simulator), new, held_out))
-        )
-    rows.append(
-        ("token table", "-", "-", "-", *rule_cells(tabulating(taught, [*new, *held_out]), new, held_out))
-    )
+        read = reading(parts.simulator(name))
+        marks[name] = rate(read, new), rate(read, held_out)
+        rows.append((name, *puzzle_cells(read, puzzles), *rule_cells(*marks[name])))
+    table = tabulating(taught, [*new, *held_out])
+    marks["token table"] = rate(table, new), rate(table, held_out)
+    rows.append(("token table", "-", "-", "-", *rule_cells(*marks["token table"])))
     say("\n".join(aligned(rows)))
+    say("\n".join(aligned(family_rows(held_out, {name: found for name, (_, found) in marks.items()}))))
     texts = [text.tokens for text in others.lexicon.texts[:_COST_TEXTS]]
     speeds = {name: cost(parts.simulator(name), new[:_COST_RULES], texts) for name in sections}
     prompted = config.simulators["prompted"]
@@ -236,10 +261,20 @@ def puzzle_cells(read: Read, puzzles: Sequence[Puzzle]) -> tuple[str, ...]:
     return mean(values), f"{n_first} of {len(puzzles)}", f"{n_won} of {n_pairs}"
 
 
-def rule_cells(read: Read, new: Sequence[Exam], held_out: Sequence[Exam]) -> tuple[str, ...]:
-    of_new, of_held_out = rate(read, new), rate(read, held_out)
+def rule_cells(of_new: Rated, of_held_out: Rated) -> tuple[str, ...]:
     alarms = (of_new.alarms + of_held_out.alarms) / 2
     return mean(of_new.values), mean(of_held_out.values), f"{alarms:.4f}"
+
+
+def family_rows(asked: Sequence[Exam], marks: Mapping[str, Rated]) -> list[tuple[str, ...]]:
+    """For each family of rules, the mean of each simulator."""
+    families = np.array([exam.planted.family for exam in asked])
+    rows: list[tuple[str, ...]] = [("held-out family", "rules", *marks)]
+    for family in sorted(set(families.tolist())):
+        of_family = families == family
+        means = [mean(found.values[of_family]) for found in marks.values()]
+        rows.append((family, f"{of_family.sum()}", *means))
+    return rows
 
 
 if __name__ == "__main__":
