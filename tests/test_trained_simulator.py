@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,11 @@ from scrutable.evaluators.trained.adapters import (
     Shape,
     adapter_facts,
     adapter_folder,
+    read_shape,
     shipped_bases,
 )
 from scrutable.evaluators.trained.reader import Reader
-from scrutable.pipeline.config import SHIPPED
+from scrutable.pipeline.config import SHIPPED, TrainConfig, load_config
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
 from scrutable.pipeline.errors import ConfigError
 from scrutable.pipeline.placement import Placement
@@ -175,3 +178,20 @@ def test_what_is_shipped_is_small_and_says_where_it_comes_from() -> None:
         folder = adapter_folder(name, SHIPPED)
         assert (folder / ADAPTER_FILE).stat().st_size <= 12_000_000
         assert {"LICENSE.md", "recipe.yaml", "training.json"} <= {path.name for path in folder.iterdir()}
+        training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        digest = hashlib.sha256((folder / ADAPTER_FILE).read_bytes()).hexdigest()
+        assert training["adapter"]["adapter_digest"] == digest
+        first = json.loads((folder / "training-first.json").read_text(encoding="utf-8"))
+        assert training["start"] == first["adapter"]
+
+
+def test_the_recipes_of_what_is_shipped_are_configs_of_one_shape() -> None:
+    for name in shipped_bases():
+        folder = adapter_folder(name, SHIPPED)
+        recipes = [load_config(folder / f"{recipe}.yaml") for recipe in ("recipe-first", "recipe")]
+        shape = read_shape(folder)
+        for recipe in recipes:
+            assert isinstance(recipe, TrainConfig)
+            assert (recipe.base.model, recipe.layers, recipe.rank) == (shape.base, shape.layers, shape.rank)
+        assert isinstance(recipes[1], TrainConfig)
+        assert recipes[1].start == f"runs/{recipes[0].name}/adapter"
