@@ -274,7 +274,7 @@ class TrainedSimulator(ModelConfig):
     model: str = "qwen2.5-coder-0.5b"
     adapter: str = SHIPPED  # or a folder that `scrutable simulator train` wrote
     batch_size: PositiveInt = 64
-    window: PositiveInt = 512  # its tokens of a passage read at once; a longer one is read in several windows
+    window: Annotated[int, Field(ge=64)] = 512  # its tokens that are read at once; longer passages in windows
 
 
 class CompiledSimulator(CompilingConfig):
