@@ -12,7 +12,6 @@ in runs/ablation-*, and one that is there is not done again. Needs WordNet (see 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import subprocess
 import sys
@@ -127,7 +126,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1, help="trainings beside each other")
     options = parser.parse_args()
     told = {name: overrides_of(name, options.lessons) for name in options.rows}
-    threads = max(1, math.floor((os.cpu_count() or 1) / options.at_once))
+    threads = max(1, (os.cpu_count() or 1) // options.at_once)
     with ThreadPoolExecutor(options.at_once) as pool:
         said = list(pool.map(lambda name: trained(name, told[name], threads), told))
     asked = asked_of(options.rules)

@@ -45,7 +45,7 @@ class Encoded(NamedTuple):
     places: tuple[int, ...]  # (T,) index into `ids` at which each token of the passage is read
 
     def windows(self, room: int) -> list[Encoded]:
-        """This text in windows of at most `room` tokens, the whole of it where it fits.
+        """This text in windows of at most `room` tokens, at least 1, the whole of it where it fits.
 
         Each begins a quarter of a window before its first place, so that what is read there has something
         before it. The places of all windows, one after the other, are those of the text.
