@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS spent (
 _NOTHING = Cost()
 _LOOKED_UP = 500  # keys in one query; SQLite takes 999 or more
 _WAIT = 60.0  # seconds to wait for another process's write
+_PAUSE = 0.02  # seconds before a file that another process is making is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,7 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
+            self._db = _opened(path)
         except (sqlite3.Error, OSError) as error:
             raise RunFolderError(
                 f"the journal {path} cannot be opened ({error}): move it away, and run the same command "
@@ -207,6 +205,29 @@ class Journal:
                     f"the journal {self.path} cannot be used ({error}): free space or move it away, and run "
                     "the same command again"
                 ) from None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A connection to a file that may have been made this moment, here or by another process.
+
+    SQLite waits for others in every statement but the one that changes to WAL beside a writer, which fails at
+    once: of workers that start together, all but one would.
+    """
+    until = time.monotonic() + _WAIT
+    while True:
+        db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            db.close()
+            is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return db
 
 
 @contextmanager

@@ -207,6 +207,27 @@ def test_a_file_that_is_no_journal_is_one_line(tmp_path: Path) -> None:
         Journal(tmp_path / "j", run="run")
 
 
+def test_a_file_that_another_is_making_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "j", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # as one who opens a new journal at the same moment
+    done = threading.Timer(0.3, other.execute, ["COMMIT"])
+    done.start()
+    journal = Journal(tmp_path / "j", run="run")
+    done.join()
+    journal.keep(b"key", Completion("kept"), model="m", role="r")
+    assert journal.find([b"key"]) == {b"key": Completion("kept")}
+
+
+def test_a_file_that_another_never_lets_go_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scrutable.pipeline.journal._WAIT", 0.1)
+    other = sqlite3.connect(tmp_path / "j", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RunFolderError, match=r"cannot be opened \(database is locked"):
+        Journal(tmp_path / "j", run="run")
+
+
 def write_many(path: str, first: int) -> None:
     journal = Journal(Path(path), run=f"run{first}")
     for number in range(first, first + 200):
