@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from simulator import Asked, asked_of, mean, rate, rate_puzzles, reading, say
+from simulator import Asked, asked_of, composition, mean, rate, rate_puzzles, reading, say
 
 from scrutable.evaluators.gate.verdict import aligned
 from scrutable.evaluators.trained.measuring import Floats
 from scrutable.evaluators.trained.training import LESSONS_OF_A_RULE, points
-from scrutable.pipeline.composition.jobs import Composition
-from scrutable.pipeline.config import SelftestConfig, TrainConfig, load_config
+from scrutable.pipeline.config import TrainConfig, load_config
 
 CONFIG = Path(__file__).parent.parent / "configs" / "simulator.yaml"
 SMALL = "smollm2-135m"
@@ -91,8 +90,7 @@ def trained(name: str, overrides: Sequence[str], threads: int) -> str:
 def measured(config: TrainConfig, asked: Asked) -> Row:
     folder = Path("runs") / config.name
     section = {"kind": "trained", "model": config.base.model, "adapter": str(folder / "adapter")}
-    job = SelftestConfig.model_validate({"job": "selftest", "name": "bench", "simulators": {"row": section}})
-    read = reading(Composition(job, say=say, note=lambda _key, _fact: None).simulator("row"))
+    read = reading(composition({"row": section}).simulator("row"))
     puzzles, _, n_won, n_pairs = rate_puzzles(read, asked.puzzles)
     tokens = max(point.model_tokens for point in points(folder))
     return Row(

@@ -81,6 +81,12 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def composition(sections: Mapping[str, Mapping[str, str]]) -> Composition:
+    """What makes simulators of these sections of a config."""
+    config = SelftestConfig.model_validate({"job": "selftest", "name": "bench", "simulators": sections})
+    return Composition(config, say=say, note=lambda _key, _fact: None)
+
+
 def reading(simulator: Simulator) -> Read:
     """A simulator as a reader of descriptions; expected levels as a share of the highest."""
 
@@ -220,27 +226,23 @@ def main() -> None:
         | ({"adapter": options.adapter} if options.adapter else {}),
         "prompted": {"kind": "prompted", "model": options.base},
     }
-    config = SelftestConfig.model_validate({"job": "selftest", "name": "bench", "simulators": sections})
-    parts = Composition(config, say=say, note=lambda _key, _fact: None)
+    parts = composition(sections)
     puzzles, new, held_out, taught, others = asked_of(options.rules)
     say(f"base {options.base}; {len(puzzles)} puzzles, {options.rules} new rules of taught families, ")
     say(f"{options.rules} rules of held-out families; {TARGETS}")
     head = ("simulator", "puzzles r", "first", "pairs", "new rules r", "held-out r", "false alarms")
     rows = [head]
     marks: dict[str, tuple[Rated, Rated]] = {}
-    for name in sections:
-        read = reading(parts.simulator(name))
+    readers = {name: reading(parts.simulator(name)) for name in sections}
+    for name, read in (readers | {"token table": tabulating(taught, [*new, *held_out])}).items():
+        of_puzzles = puzzle_cells(read, puzzles) if name in readers else ("-", "-", "-")
         marks[name] = rate(read, new), rate(read, held_out)
-        rows.append((name, *puzzle_cells(read, puzzles), *rule_cells(*marks[name])))
-    table = tabulating(taught, [*new, *held_out])
-    marks["token table"] = rate(table, new), rate(table, held_out)
-    rows.append(("token table", "-", "-", "-", *rule_cells(*marks["token table"])))
+        rows.append((name, *of_puzzles, *rule_cells(*marks[name])))
     say("\n".join(aligned(rows)))
     say("\n".join(aligned(family_rows(held_out, {name: found for name, (_, found) in marks.items()}))))
     texts = [text.tokens for text in others.lexicon.texts[:_COST_TEXTS]]
     speeds = {name: cost(parts.simulator(name), new[:_COST_RULES], texts) for name in sections}
-    prompted = config.simulators["prompted"]
-    assert isinstance(prompted, PromptedConfig)
+    prompted = PromptedConfig.model_validate(sections["prompted"])
     services = Services(
         locate=parts.models.locate,
         ask=lambda section: in_full(parts.models.ask(section, role="bench")),

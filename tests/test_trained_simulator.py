@@ -137,6 +137,13 @@ def test_an_endless_passage_is_read_to_its_end(base: Path, adapter: Path) -> Non
     assert len(answer.expected) == 2000
 
 
+def test_a_token_longer_than_a_window_is_read_where_it_ends(base: Path, adapter: Path) -> None:
+    lines = Passage("p2", (" a", "-" * 600, " b"), 0)  # windows in the middle of it read nothing
+    [answer] = simulator(base, adapter, batch_size=1, window=64).simulate([job("colors", lines)])
+    assert isinstance(answer, Simulation)
+    assert len(answer.expected) == 3
+
+
 def test_an_explanation_that_fills_the_context_is_a_failure_and_the_others_are_read(
     base: Path, adapter: Path
 ) -> None:

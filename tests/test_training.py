@@ -85,6 +85,20 @@ def test_the_loss_falls_and_the_curve_says_what_it_took(
     assert list(points(tmp_path)) == curve
 
 
+def test_a_description_that_fills_a_lesson_leaves_text_to_learn_from(
+    base: Path,
+    curriculum: Curriculum,
+    asked: tuple[Exam, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [whole] = trained(base, curriculum, asked, tmp_path / "whole", steps=1)
+    monkeypatch.setattr("scrutable.evaluators.trained.training._LONGEST", 1)
+    [cut] = trained(base, curriculum, asked, tmp_path / "cut", steps=1)
+    assert cut.model_tokens < whole.model_tokens
+    assert math.isfinite(cut.loss)
+
+
 def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(
     base: Path, curriculum: Curriculum, asked: tuple[Exam, ...], tmp_path: Path
 ) -> None:

@@ -176,6 +176,7 @@ class Reader(torch.nn.Module):
                 for row, (encoded, n_before) in enumerate(zip(batch, before, strict=True))
                 for place in encoded.places
             ],
+            dtype=torch.long,  # where nothing is read, too
             device=self.device,
         ).reshape(-1, 2)
         with torch.autocast(self.device.type, enabled=False):  # a head is cheap, and probabilities are small

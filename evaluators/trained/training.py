@@ -32,6 +32,7 @@ _HEAD_RATE = 5.0  # times the adapter's learning rate
 _LOWEST_RATE = 0.05  # of the learning rate, at the last step
 _CLIP = 1.0  # norm of the gradient
 _LONGEST = 160  # tokens of a lesson; longer texts are cut
+_LEAST_TEXT = 32  # tokens of text that are kept beside the longest description
 _STATE, _CURVE = "state.pt", "curve.jsonl"
 
 
@@ -165,9 +166,7 @@ def _lessons_of(curriculum: Curriculum, config: TrainConfig, step: int) -> list[
 
 
 def _cut(encoded: Encoded) -> Encoded:
-    room = _LONGEST - len(encoded.shared)
-    places = tuple(place for place in encoded.places if place < room)
-    return Encoded(encoded.shared, encoded.ids[:room], places)
+    return encoded.windows(max(_LEAST_TEXT, _LONGEST - len(encoded.shared)))[0]
 
 
 def _pairs(batch: Sequence[Lesson], encoded: Sequence[Encoded]) -> list[tuple[slice, slice]]:
