@@ -1,6 +1,6 @@
 """The trained simulator beside the prompted one on the same base and the token table: quality, honesty, cost.
 
-    python bench/simulator.py [--rules 60] [--adapter FOLDER] [--base MODEL]
+    python bench/simulator.py [--rules 60] [--adapter FOLDER] [--base MODEL] [--beside qwen2.5-coder-1.5b]
 
 Puzzles (Bills et al. 2023) and held-out families of rules are never trained on. Correlations are over all
 tokens of a unit's texts, unweighted, as the puzzles are usually scored; intervals are 95 % bootstraps over
@@ -220,11 +220,13 @@ def main() -> None:
     parser.add_argument("--rules", type=int, default=60, help="of each kind")
     parser.add_argument("--adapter", default="", help="a folder that training wrote; else what is shipped")
     parser.add_argument("--base", default=BASE)
+    parser.add_argument("--beside", nargs="*", default=[], metavar="MODEL", help="prompted, too")
     options = parser.parse_args()
     sections = {
         "trained": {"kind": "trained", "model": options.base}
         | ({"adapter": options.adapter} if options.adapter else {}),
         "prompted": {"kind": "prompted", "model": options.base},
+        **{f"prompted {model}": {"kind": "prompted", "model": model} for model in options.beside},
     }
     parts = composition(sections)
     puzzles, new, held_out, taught, others = asked_of(options.rules)
@@ -251,8 +253,9 @@ def main() -> None:
     speeds["in full"] = cost(
         PromptedSimulator("prompted", prompted, services), new[:_FULL_RULES], texts[:_FULL_TEXTS]
     )
-    for name, (speed, computed) in speeds.items():
-        say(f"{name:<12}{speed:>8.0f} subject tokens per CPU second{computed:>8.2f} model tokens for each")
+    costs = [("simulator", "subject tokens per CPU second", "model tokens for each")]
+    costs += [(name, f"{speed:.0f}", f"{computed:.2f}") for name, (speed, computed) in speeds.items()]
+    say("\n".join(aligned(costs)))
     shared, full = (speeds["trained"][0] / speeds[name][0] for name in ("prompted", "in full"))
     say(f"trained is {shared:.1f} times as fast as prompted, {full:.0f} times as fast as in full")
     say("targets: 10, and at most 1.15 model tokens")
