@@ -210,8 +210,8 @@ class Journal:
 def _opened(path: Path) -> sqlite3.Connection:
     """A connection to a file that may have been made this moment, here or by another process.
 
-    SQLite waits for others in every statement but the one that changes to WAL beside a writer, which fails at
-    once: of workers that start together, all but one would.
+    SQLite waits for others in every statement but one: going over to WAL beside a writer fails at once, and
+    workers that start together may do just that.
     """
     until = time.monotonic() + _WAIT
     while True:
