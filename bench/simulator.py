@@ -222,11 +222,12 @@ def main() -> None:
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--beside", nargs="*", default=[], metavar="MODEL", help="prompted, too")
     options = parser.parse_args()
+    prompted = {"kind": "prompted", "model": options.base}
     sections = {
         "trained": {"kind": "trained", "model": options.base}
         | ({"adapter": options.adapter} if options.adapter else {}),
-        "prompted": {"kind": "prompted", "model": options.base},
-        **{f"prompted {model}": {"kind": "prompted", "model": model} for model in options.beside},
+        "prompted": prompted,
+        **{f"prompted-{model.replace('.', '_')}": prompted | {"model": model} for model in options.beside},
     }
     parts = composition(sections)
     puzzles, new, held_out, taught, others = asked_of(options.rules)
@@ -244,14 +245,15 @@ def main() -> None:
     say("\n".join(aligned(family_rows(held_out, {name: found for name, (_, found) in marks.items()}))))
     texts = [text.tokens for text in others.lexicon.texts[:_COST_TEXTS]]
     speeds = {name: cost(parts.simulator(name), new[:_COST_RULES], texts) for name in sections}
-    prompted = PromptedConfig.model_validate(sections["prompted"])
     services = Services(
         locate=parts.models.locate,
         ask=lambda section: in_full(parts.models.ask(section, role="bench")),
         seed=0,
     )
     speeds["in full"] = cost(
-        PromptedSimulator("prompted", prompted, services), new[:_FULL_RULES], texts[:_FULL_TEXTS]
+        PromptedSimulator("prompted", PromptedConfig.model_validate(prompted), services),
+        new[:_FULL_RULES],
+        texts[:_FULL_TEXTS],
     )
     costs = [("simulator", "subject tokens per CPU second", "model tokens for each")]
     costs += [(name, f"{speed:.0f}", f"{computed:.2f}") for name, (speed, computed) in speeds.items()]
