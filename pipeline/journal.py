@@ -88,7 +88,10 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _opened(path)
+            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            _go_over_to_wal(self._db)
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise RunFolderError(
                 f"the journal {path} cannot be opened ({error}): move it away, and run the same command "
@@ -207,27 +210,20 @@ class Journal:
                 ) from None
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """A connection to a file that may have been made this moment, here or by another process.
+def _go_over_to_wal(db: sqlite3.Connection) -> None:
+    """The one statement in which SQLite does not wait for others: beside a writer it fails at once.
 
-    SQLite waits for others in every statement but one: going over to WAL beside a writer fails at once, and
-    workers that start together may do just that.
+    Workers that start together may do just that.
     """
     until = time.monotonic() + _WAIT
     while True:
-        db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            db.close()
-            is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > until:
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
-            time.sleep(_PAUSE)
-        else:
-            return db
+        time.sleep(_PAUSE)
 
 
 @contextmanager
