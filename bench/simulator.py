@@ -227,7 +227,7 @@ def main() -> None:
         "trained": {"kind": "trained", "model": options.base}
         | ({"adapter": options.adapter} if options.adapter else {}),
         "prompted": prompted,
-        **{f"prompted-{model.replace('.', '_')}": prompted | {"model": model} for model in options.beside},
+        **{f"prompted-{model.replace('.', '-')}": prompted | {"model": model} for model in options.beside},
     }
     parts = composition(sections)
     puzzles, new, held_out, taught, others = asked_of(options.rules)

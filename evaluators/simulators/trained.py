@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scrutable.evaluators.trained.adapters import PROMPT, adapter_folder
+from scrutable.evaluators.trained.adapters import LEAST_TEXT, PROMPT, adapter_folder
 from scrutable.pipeline.config import TrainedSimulator as TrainedConfig
 from scrutable.pipeline.placement import place
 from scrutable.pipeline.prompting import template
@@ -32,8 +32,6 @@ from scrutable.pipeline.records import (
 
 if TYPE_CHECKING:
     from scrutable.evaluators.trained.reader import Encoded, Reader
-
-_NARROWEST = 32  # tokens of a window below which it says nothing of its text
 
 
 class TrainedSimulator:
@@ -82,7 +80,7 @@ class TrainedSimulator:
     def _windows(self, encoded: Encoded) -> list[Encoded]:
         """What is read of a text; nothing where the explanation leaves no room for it."""
         room = min(self._config.window, self._reader.limit - len(encoded.shared))
-        is_narrow = room < min(_NARROWEST, len(encoded.ids))
+        is_narrow = room < min(LEAST_TEXT, len(encoded.ids))
         return [] if is_narrow else encoded.windows(room)
 
     def _read(self, windows: Sequence[Encoded]) -> list[tuple[NDArray[np.float64], Cost]]:

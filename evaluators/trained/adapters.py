@@ -18,6 +18,7 @@ from scrutable.pipeline.protocols import LocatedModel
 
 ADAPTER_FILE, SHAPE_FILE = "adapter.safetensors", "adapter.json"
 PROMPT = "trained_reader"  # what every adapter was trained to read
+LEAST_TEXT = 32  # tokens in a lesson or a window, below which it says nothing of a text
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scrutable.evaluators.trained.adapters import LEAST_TEXT
 from scrutable.evaluators.trained.lessons import Curriculum, Lesson, lessons
 from scrutable.evaluators.trained.measuring import Exam, Floats, Mark, mean_correlation, sit
 from scrutable.evaluators.trained.objectives import loss
@@ -32,7 +33,6 @@ _HEAD_RATE = 5.0  # times the adapter's learning rate
 _LOWEST_RATE = 0.05  # of the learning rate, at the last step
 _CLIP = 1.0  # norm of the gradient
 _LONGEST = 160  # tokens of a lesson; longer texts are cut
-_LEAST_TEXT = 32  # tokens of text that are kept beside the longest description
 _STATE, _CURVE = "state.pt", "curve.jsonl"
 
 
@@ -166,7 +166,7 @@ def _lessons_of(curriculum: Curriculum, config: TrainConfig, step: int) -> list[
 
 
 def _cut(encoded: Encoded) -> Encoded:
-    return encoded.windows(max(_LEAST_TEXT, _LONGEST - len(encoded.shared)))[0]
+    return encoded.windows(max(LEAST_TEXT, _LONGEST - len(encoded.shared)))[0]
 
 
 def _pairs(batch: Sequence[Lesson], encoded: Sequence[Encoded]) -> list[tuple[slice, slice]]:
